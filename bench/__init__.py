@@ -1,0 +1,1 @@
+"""Load against the hub and, in the same run, against a bare `websockets` server: `python -m bench <name>`."""

@@ -1,0 +1,77 @@
+"""Edit and recall: operations on an earlier entry, which are entries of the log themselves. Each is one transaction."""
+
+from collections.abc import Callable
+
+import msgspec
+
+from hub.messaging import model, store
+from hub.messaging.actions import Messaging, Outcome, locked, tell
+from hub.messaging.collector import entry_of
+from hub.messaging.conversation import not_found, permit_seen
+from hub.messaging.model import Appended, Draft, EntryType, Original, RecallBody
+from hub.platform.clock import rfc3339
+from hub.platform.identifier import is_id
+from hub.security.sealing import DataKey
+
+Permit = Callable[[Original | None], None]
+
+
+async def edit(
+    services: Messaging, *, conversation: str, actor: str, role: str, seq: int, client_msg_id: str, body: bytes
+) -> Appended:
+    """Replace one's own text. A repetition answers the first ack. Raises `Refusal`; `ValidationError` for the body."""
+    limit = services.settings.text_chars
+    text = model.draft(conversation, actor, client_msg_id, EntryType.TEXT, body, None, limit)
+    draft = msgspec.structs.replace(text, type=EntryType.EDIT, target=seq)
+    return await _operate(services, draft, lambda original: model.permit_edit(original, actor))
+
+
+async def recall(
+    services: Messaging, *, conversation: str, actor: str, role: str, seq: int, client_msg_id: str, body: bytes
+) -> Appended:
+    """Take an entry back. A repetition answers the first ack. Raises `Refusal`; `ValidationError` for the body."""
+    content = msgspec.json.decode(body, type=RecallBody)
+    draft = Draft(
+        conversation=conversation,
+        sender=actor,
+        client_msg_id=client_msg_id,
+        type=EntryType.RECALL,
+        body=msgspec.json.encode(content),
+        target=seq,
+    )
+
+    def permit(original: Original | None) -> None:
+        window_s = services.settings.recall_s
+        model.permit_recall(original, actor, role, content.reason, services.clock.now(), window_s)
+
+    return await _operate(services, draft, permit)
+
+
+async def _operate(services: Messaging, draft: Draft, permit: Permit) -> Appended:
+    assert draft.target is not None
+    key = await _key(services, draft)
+    async with services.database.transaction() as connection:
+        _, member = await locked(connection, draft.conversation, draft.sender)
+        # A retry comes before the rules: it may arrive after the window, or after what it did made it impossible.
+        if not await store.is_used(connection, draft.conversation, draft.sender, draft.client_msg_id):
+            seen = permit_seen(member)
+            permit(await store.original(connection, draft.conversation, draft.target, seen))
+        appended = await store.append(connection, draft, key)
+        if draft.type == EntryType.RECALL and not appended.dup:
+            await store.mark_recalled(connection, draft.conversation, draft.target, appended.seq)
+    if not appended.dup:
+        entry = entry_of(draft, appended.seq, rfc3339(appended.at))
+        tell(services, Outcome(draft.conversation, appended.members_version, [entry]))
+    return appended
+
+
+async def _key(services: Messaging, draft: Draft) -> DataKey:
+    """Taken before the lock, because making one uses a connection that appends waiting for that lock could hold."""
+    if not is_id(draft.conversation):
+        raise not_found()
+    async with services.database.transaction() as connection:
+        found = await store.conversation(connection, draft.conversation)
+        member = await store.member(connection, draft.conversation, draft.sender)
+    if found is None or member is None:
+        raise not_found()
+    return await services.sealer.key_for(found.seals_for(draft.sender))

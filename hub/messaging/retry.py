@@ -1,0 +1,14 @@
+"""Which failures of PostgreSQL mean "try the same again": it is away, restarting, or chose this transaction as the victim."""
+
+import asyncpg
+
+TRANSIENT = (
+    OSError,
+    TimeoutError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.exceptions.OperatorInterventionError,
+    asyncpg.exceptions.InsufficientResourcesError,
+    asyncpg.exceptions.SerializationError,
+    asyncpg.exceptions.DeadlockDetectedError,
+)

@@ -1,0 +1,196 @@
+"""The one tree of settings: `config.toml`, then the environment (`HUB__SECTION__KEY`). An unknown or bad key stops the start and names itself."""
+
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import msgspec.structs
+from msgspec import Meta
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(gt=0)]
+
+
+class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    host: str = "127.0.0.1"
+    port: Port = 8000
+    processes: Count = 1
+    drain_s: Seconds = 10.0
+    max_connections: Count = 20000
+    trusted_proxies: str = "127.0.0.1"
+
+
+class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    dir: str = "data"
+
+
+class Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = ""
+    pool_size: Count = 10
+    log_pool_size: Count = 8
+    timeout_s: Seconds = 10.0
+
+
+class Redis(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    url: str = ""
+    prefix: str = "hub"
+
+
+class Security(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    key_file: str = ""
+    master_keys: str = ""
+    signing_key: str = ""
+
+
+class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    access_token_s: Count = 7200
+    refresh_token_s: Count = 2592000
+    refresh_grace_s: Count = 30
+    code_s: Count = 300
+    code_attempts: Count = 5
+    codes_per_phone_hour: Count = 6
+    codes_per_address_hour: Count = 30
+    sms_sender: str = "development"
+
+
+class Wechat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    app_id: str = ""
+    app_secret: str = ""
+    base_url: str = "https://api.weixin.qq.com"
+    timeout_s: Seconds = 5.0
+
+
+class Realtime(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    max_frame_bytes: Count = 65536
+    heartbeat_ms: Count = 25000
+    silence_s: Seconds = 60.0
+    hello_timeout_s: Seconds = 15.0
+    outbox_bytes: Count = 1048576
+    outbox_soft_bytes: Count = 262144
+    deflate: bool = False
+    frames_per_s: Seconds = 50.0
+    frames_burst: Count = 200
+    flood_strikes: Count = 100
+    cursors: Count = 1000
+    resume_page: Count = 100
+    resume_limit: Count = 500
+    reads_at_once: Count = 4
+    reads_waiting: Count = 20000
+    sockets_per_user: Count = 20
+    probe_s: Seconds = 2.0
+    probe_late_s: Seconds = 6.0
+    heal_s: Seconds = 2.0
+    presence_s: Seconds = 45.0
+    broker_buffer_bytes: Count = 8388608
+
+
+class Messaging(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    batch: Count = 256
+    batches: Count = 2
+    waiting: Count = 20000
+    retry_s: Seconds = 5.0
+    recall_s: Count = 120
+    large_conversation: Count = 50
+    members: Count = 2000
+    text_chars: Count = 5000
+
+
+class Attachments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    store: str = "local"
+    max_bytes: Count = 20971520
+    max_pixels: Count = 40000000
+    thumbnail_px: Count = 320
+    link_s: Count = 300
+    orphan_s: Count = 86400
+    s3_bucket: str = ""
+    s3_region: str = "us-east-1"
+    s3_endpoint: str = ""
+    s3_access_key_id: str = ""
+    s3_secret_access_key: str = ""
+
+
+class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    jobs: Count = 200
+    timeout_s: Count = 20
+
+
+class Scheduler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    tick_s: Seconds = 5.0
+
+
+class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    level: str = "info"
+    format: str = "console"
+
+
+class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    server: Server = Server()
+    data: Data = Data()
+    database: Database = Database()
+    redis: Redis = Redis()
+    security: Security = Security()
+    accounts: Accounts = Accounts()
+    wechat: Wechat = Wechat()
+    realtime: Realtime = Realtime()
+    messaging: Messaging = Messaging()
+    attachments: Attachments = Attachments()
+    worker: Worker = Worker()
+    scheduler: Scheduler = Scheduler()
+    log: Log = Log()
+
+
+class BadSettings(Exception):
+    """The configuration cannot be used; the text names the key."""
+
+
+def load(path: Path | None = None, environ: dict[str, str] | None = None) -> Settings:
+    """Read the file (default: `$HUB_CONFIG`, else `config.toml` here, else beside the package) and the environment.
+
+    Raises `BadSettings` for an unknown section or key, a wrong type, or a value out of range.
+    """
+    env = dict(os.environ) if environ is None else environ
+    tree = _read(path or _default_path(env))
+    for name, value in sorted(env.items()):
+        if name.startswith("HUB__"):
+            _override(tree, name, value)
+    try:
+        return msgspec.convert(tree, Settings, strict=True)
+    except msgspec.ValidationError as error:
+        raise BadSettings(f"settings: {error}") from error
+
+
+def _default_path(env: dict[str, str]) -> Path | None:
+    if "HUB_CONFIG" in env:
+        return Path(env["HUB_CONFIG"])
+    beside = (Path.cwd() / "config.toml", Path(__file__).parents[2] / "config.toml")
+    return next((path for path in beside if path.is_file()), None)
+
+
+def _read(path: Path | None) -> dict[str, Any]:  # Any: TOML values, typed by the conversion that follows
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, tomllib.TOMLDecodeError) as error:
+        raise BadSettings(f"{path}: {error}") from error
+
+
+def _override(tree: dict[str, Any], name: str, value: str) -> None:
+    parts = name.lower().split("__")
+    field = _field(parts[1], parts[2]) if len(parts) == 3 else None
+    if field is None:
+        raise BadSettings(f"{name}: there is no such setting")
+    try:
+        tree.setdefault(parts[1], {})[parts[2]] = msgspec.convert(value, field.type, strict=False)
+    except msgspec.ValidationError as error:
+        raise BadSettings(f"{name}: {error}") from error
+
+
+def _field(section: str, key: str) -> msgspec.structs.FieldInfo | None:
+    sections = {field.name: field.type for field in msgspec.structs.fields(Settings)}
+    if section not in sections:
+        return None
+    return next((field for field in msgspec.structs.fields(sections[section]) if field.name == key), None)

@@ -1,0 +1,79 @@
+"""Alive, ready, metrics, and the description of the wire: plain answers for machines, without the wrapper."""
+
+import asyncio
+from typing import Any
+
+import msgspec
+from litestar import Response, get
+from litestar.connection import Request
+
+from hub.platform.database import Database
+from hub.platform.supervisor import Supervisor
+from hub.platform.telemetry import exposition
+from hub.realtime import asyncapi
+from hub.realtime.node import Node
+
+CHECK_S = 2.0  # PostgreSQL must answer within this to count as there
+
+
+class Report(msgspec.Struct, frozen=True, rename="camel"):
+    """Each part as `ok` or what is wrong with it."""
+
+    ready: bool
+    checks: dict[str, str]
+
+
+class Readiness:
+    """Whether this process should get traffic: its loops run, PostgreSQL answers, Redis carries hints, and it is not leaving."""
+
+    def __init__(self, database: Database, node: Node, supervisor: Supervisor) -> None:
+        self._database = database
+        self._node = node
+        self._supervisor = supervisor
+
+    async def report(self) -> Report:
+        checks = {
+            "postgresql": await self._postgresql(),
+            "redis": "ok" if self._node.broker.healthy else "the probe is late; PostgreSQL is read instead",
+            "draining": "leaving" if self._node.gateway.draining else "ok",
+            "loops": "; ".join(f"{name}: {error}" for name, error in self._supervisor.down.items()) or "ok",
+        }
+        return Report(all(state == "ok" for state in checks.values()), checks)
+
+    async def _postgresql(self) -> str:
+        try:
+            await asyncio.wait_for(self._database.log.fetchval("SELECT 1"), CHECK_S)
+        except Exception as error:
+            return type(error).__name__
+        return "ok"
+
+
+@get("/healthz", include_in_schema=False)
+async def healthz() -> dict[str, str]:
+    """The process is alive and its loop turns."""
+    return {"status": "ok"}
+
+
+@get("/readyz", include_in_schema=False)
+async def readyz(request: Request[Any, Any, Any]) -> Response[Report]:
+    """200 when it should get traffic, 503 with the reasons otherwise."""
+    readiness: Readiness = request.app.state["readiness"]
+    report = await readiness.report()
+    return Response(report, status_code=200 if report.ready else 503)
+
+
+@get("/metrics", include_in_schema=False)
+async def metrics() -> Response[bytes]:
+    """Prometheus' text format."""
+    content, media_type = exposition()
+    return Response(content, media_type=media_type)
+
+
+@get("/schema/asyncapi.json", include_in_schema=False)
+async def asyncapi_document(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """The WebSocket protocol as AsyncAPI 3."""
+    document: dict[str, Any] = asyncapi.document(str(request.base_url).replace("http", "ws", 1).rstrip("/"))
+    return document
+
+
+handlers = [healthz, readyz, metrics, asyncapi_document]

@@ -1,0 +1,223 @@
+"""From a commit to sockets: this node's at once, other nodes' through Redis hints. Recipients are those at the commit (P5).
+
+Up to `large` members each has a personal channel `u:<user>`; above, the conversation has one, `c:<conversation>`.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+import structlog
+from prometheus_client import Counter
+
+from hub.messaging.model import Entry
+from hub.messaging.port import MemberChange
+from hub.messaging.roster import Roster, Rosters
+from hub.platform.clock import Clock
+from hub.realtime.connection import Connection
+from hub.realtime.frame import Broadcast
+from hub.realtime.hint import Hint, HintKind, pack, unpack
+from hub.realtime.protocol import Membership, Receipt, ServerFrame, encode_json
+from hub.realtime.registry import Registry
+from hub.realtime.room import Rooms
+from hub.realtime.told import Told
+
+Publish = Callable[[str, bytes], None]
+Later = Callable[[Awaitable[None]], None]
+
+REPAIRED = Counter("hub_repaired_entries_total", "Entries told from PostgreSQL because no hint had come")
+
+log = structlog.get_logger()
+
+
+def personal(user: str) -> str:
+    return f"u:{user}"
+
+
+def shared(conversation: str) -> str:
+    return f"c:{conversation}"
+
+
+class Fanout:
+    """An `Announcer`. What it cannot tell now, because a roster must be read first, waits in order per conversation."""
+
+    def __init__(
+        self,
+        node: str,
+        registry: Registry[Connection],
+        rosters: Rosters,
+        rooms: Rooms,
+        told: Told,
+        clock: Clock,
+        publish: Publish,
+        later: Later,
+    ) -> None:
+        self._told = told
+        self._clock = clock
+        self._node = node
+        self._registry = registry
+        self._rosters = rosters
+        self._rooms = rooms
+        self._publish = publish
+        self._later = later
+        self._waiting: dict[str, list[tuple[int, Callable[[Roster], None]]]] = {}
+
+    # What messaging announces
+
+    def appended(self, conversation: str, members_version: int, entries: Sequence[Entry]) -> None:
+        payloads = [encode_json(entry) for entry in entries]
+        broadcast = Broadcast(payloads, conversation=conversation, first_seq=entries[0].seq)
+        self._with_roster(
+            conversation, members_version, lambda roster: self._entries(roster, members_version, broadcast)
+        )
+
+    def receipt_moved(
+        self, conversation: str, members_version: int, user: str, delivered_seq: int, read_seq: int
+    ) -> None:
+        frame = Receipt(conversation=conversation, user=user, delivered_seq=delivered_seq, read_seq=read_seq)
+        broadcast = Broadcast([encode_json(frame)])
+
+        def tell(roster: Roster) -> None:
+            if roster.large:  # thousands of receipts per entry serve nobody; one's own devices follow all the same
+                self._to_user(user, broadcast, HintKind.FACT)
+            else:
+                self._to_members(roster, conversation, broadcast, HintKind.FACT)
+
+        self._with_roster(conversation, members_version, tell)
+
+    def members_changed(self, changes: Sequence[MemberChange], told: Sequence[str]) -> None:
+        for change in changes:
+            frame = Membership(
+                conversation=change.conversation,
+                user=change.user,
+                role=change.role,
+                from_seq=change.from_seq,
+                members_version=change.members_version,
+                kind=change.kind,
+                to_seq=change.to_seq,
+                read_only=change.read_only,
+            )
+            broadcast = Broadcast([encode_json(frame)])
+            kind = HintKind.LEAVE if change.to_seq is not None else HintKind.MEMBERSHIP
+            for user in {*told, change.user}:
+                self._to_user(user, broadcast, kind if user == change.user else HintKind.FACT, change)
+            member = change.to_seq is None
+            self._later(self._rooms.place(change.user, change.conversation, member=member, from_seq=change.from_seq))
+
+    def typing(self, conversation: str, user: str, frame: ServerFrame) -> None:
+        """Tell the others, if the roster is at hand and they are few; typing is never worth a read."""
+        roster = self._rosters.get(conversation)
+        if roster is None or roster.large or user not in roster.users:
+            return
+        broadcast = Broadcast([encode_json(frame)], ephemeral=True)
+        for other in roster.users:
+            if other != user:
+                self._to_user(other, broadcast, HintKind.EPHEMERAL)
+
+    # Ways out
+
+    def _entries(self, roster: Roster, version: int, broadcast: Broadcast, *, local: bool = False) -> None:
+        conversation = broadcast.conversation or ""
+        self._remember(broadcast)
+        if roster.large:
+            self._rooms.tell(conversation, version, broadcast)
+            if not local:
+                self._publish(shared(conversation), self._pack(HintKind.ENTRIES, conversation, version, broadcast))
+            return
+        users = list(roster.users)
+        if roster.version > version:  # somebody came between this commit and the reading of the roster
+            users = [user for user, from_seq in roster.users.items() if from_seq <= broadcast.first_seq]
+        hint = b"" if local else self._pack(HintKind.ENTRIES, conversation, version, broadcast)
+        for user in users:
+            self._tell(user, broadcast)
+            if not local:
+                self._publish(personal(user), hint)
+
+    def _to_members(self, roster: Roster, conversation: str, broadcast: Broadcast, kind: HintKind) -> None:
+        hint = self._pack(kind, conversation, roster.version, broadcast)
+        for user in roster.users:
+            self._tell(user, broadcast)
+            self._publish(personal(user), hint)
+
+    def _to_user(self, user: str, broadcast: Broadcast, kind: HintKind, change: MemberChange | None = None) -> None:
+        self._tell(user, broadcast)
+        hint = Hint(
+            origin=self._node,
+            kind=kind,
+            conversation=change.conversation if change else "",
+            version=change.members_version if change else 0,
+            first_seq=change.from_seq if change else 0,
+            payloads=broadcast.payloads,
+            user=user,
+        )
+        self._publish(personal(user), pack(hint))
+
+    def _remember(self, broadcast: Broadcast) -> None:
+        if broadcast.conversation is not None:
+            self._told.add(broadcast.conversation, broadcast.first_seq, broadcast.last_seq, self._clock.monotonic())
+
+    def _tell(self, user: str, broadcast: Broadcast) -> None:
+        for connection in self._registry.members(personal(user)):
+            connection.tell(broadcast)
+
+    def repair(self, conversation: str, members_version: int, entries: Sequence[Entry]) -> None:
+        """Entries that were committed while Redis was away: those that this node has not told yet, to its own sockets."""
+        for entry in entries:
+            if self._told.lacks(conversation, entry.seq):
+                REPAIRED.inc()
+                broadcast = Broadcast([encode_json(entry)], conversation=conversation, first_seq=entry.seq)
+                self._with_roster(conversation, members_version, partial(self._repair, members_version, broadcast))
+
+    def _repair(self, version: int, broadcast: Broadcast, roster: Roster) -> None:
+        self._entries(roster, version, broadcast, local=True)
+
+    def _pack(self, kind: HintKind, conversation: str, version: int, broadcast: Broadcast) -> bytes:
+        return pack(Hint(self._node, kind, conversation, version, broadcast.first_seq, broadcast.payloads))
+
+    # What other nodes tell
+
+    def heard(self, channel: str, data: bytes) -> None:
+        """A hint from Redis. One's own was told locally at the commit."""
+        hint = unpack(data)
+        if hint.origin == self._node:
+            return
+        conversation = hint.conversation if hint.kind == HintKind.ENTRIES else None
+        broadcast = Broadcast(
+            hint.payloads,
+            conversation=conversation,
+            first_seq=hint.first_seq,
+            ephemeral=hint.kind == HintKind.EPHEMERAL,
+        )
+        self._remember(broadcast)
+        if channel.startswith("c:"):
+            self._rooms.tell(hint.conversation, hint.version, broadcast)
+            return
+        for connection in self._registry.members(channel):
+            connection.tell(broadcast)
+        if hint.kind in (HintKind.MEMBERSHIP, HintKind.LEAVE):
+            member = hint.kind == HintKind.MEMBERSHIP
+            self._later(self._rooms.place(hint.user, hint.conversation, member=member, from_seq=hint.first_seq))
+
+    # Rosters that must be read first
+
+    def _with_roster(self, conversation: str, version: int, tell: Callable[[Roster], None]) -> None:
+        waiting = self._waiting.get(conversation)
+        roster = self._rosters.get(conversation, version)
+        if waiting is None and roster is not None:
+            tell(roster)
+        elif waiting is None:
+            self._waiting[conversation] = [(version, tell)]
+            self._later(self._load(conversation))
+        else:
+            waiting.append((version, tell))
+
+    async def _load(self, conversation: str) -> None:
+        """Read the roster and tell what waited. When the read fails, nobody here is told: digests and resumes heal that."""
+        try:
+            await self._rosters.load([conversation])
+        except Exception as error:
+            log.warning("roster not read", error=type(error).__name__)
+        waiting = self._waiting.pop(conversation)
+        for version, tell in waiting:
+            roster = self._rosters.get(conversation, version)
+            if roster is not None:
+                tell(roster)

@@ -1,0 +1,343 @@
+"""Every frame of the wire: what a client may ask (imperatives), what the server tells (facts), and how both are read and written.
+
+AsyncAPI is generated from these types (`hub/realtime/asyncapi.py`); `docs/protocol.md` explains them.
+"""
+
+import re
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from hub.messaging.model import Entry
+from hub.platform.error import RULES, ErrorCode, Refusal
+from hub.platform.text import Language, text
+
+JSON = "hub.v1.json"
+MSGPACK = "hub.v1.msgpack"
+
+Ref = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
+Id = Annotated[str, Meta(min_length=1, max_length=64)]
+ClientMsgId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+
+
+class ClientFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="op"):
+    """What a client asks. An answer repeats `ref`."""
+
+
+class Hello(ClientFrame, frozen=True, tag="hello", kw_only=True):
+    """The first frame, and later the way to compare notes again. `cursors`: the last seq held of each conversation."""
+
+    ref: Ref
+    cursors: dict[Id, Seq] = {}
+    since: str | None = None
+    device: Annotated[str, Meta(max_length=128)] = ""
+
+
+class Send(ClientFrame, frozen=True, tag="send", kw_only=True):
+    """Append an entry. Safe to repeat with the same `clientMsgId`: the first ack comes again with `dup`."""
+
+    ref: Ref
+    conversation: Id
+    client_msg_id: ClientMsgId
+    type: Annotated[str, Meta(max_length=16)]
+    body: Raw
+    target: Seq | None = None
+
+
+class Edit(ClientFrame, frozen=True, tag="edit", kw_only=True):
+    """Replace the text of an entry of one's own."""
+
+    ref: Ref
+    conversation: Id
+    seq: Seq
+    client_msg_id: ClientMsgId
+    body: Raw
+
+
+class Recall(ClientFrame, frozen=True, tag="recall", kw_only=True):
+    """Take an entry back: one's own for a while, staff always, with a reason in `body.reason`."""
+
+    ref: Ref
+    conversation: Id
+    seq: Seq
+    client_msg_id: ClientMsgId
+    body: Raw = Raw(b"{}")
+
+
+class Delivered(ClientFrame, frozen=True, tag="delivered", kw_only=True):
+    """This device holds everything up to `seq`."""
+
+    ref: Ref
+    conversation: Id
+    seq: Seq
+
+
+class Read(ClientFrame, frozen=True, tag="read", kw_only=True):
+    """The person has seen everything up to `seq`."""
+
+    ref: Ref
+    conversation: Id
+    seq: Seq
+
+
+class Typing(ClientFrame, frozen=True, tag="typing", kw_only=True):
+    """The person is writing. Not answered; forgotten under pressure."""
+
+    conversation: Id
+
+
+class Fetch(ClientFrame, frozen=True, tag="fetch", kw_only=True):
+    """A page of the log: `after` a seq upwards, or `before` a seq downwards."""
+
+    ref: Ref
+    conversation: Id
+    after: Seq | None = None
+    before: Seq | None = None
+    limit: Annotated[int, Meta(ge=1, le=200)] = 100
+
+
+class Watch(ClientFrame, frozen=True, tag="watch", kw_only=True):
+    """Tell the presence of these people from now on; replaces the former list."""
+
+    ref: Ref
+    users: Annotated[list[Id], Meta(max_length=200)]
+
+
+class Ping(ClientFrame, frozen=True, tag="ping", kw_only=True):
+    """Alive, and asking for the digest of heads."""
+
+    ref: Ref
+
+
+Request = Hello | Send | Edit | Recall | Delivered | Read | Typing | Fetch | Watch | Ping
+
+
+class ServerFrame(msgspec.Struct, frozen=True, rename="camel", tag_field="op"):
+    """What the server tells."""
+
+
+class Head(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, kw_only=True):
+    """Where a conversation stands for one member."""
+
+    seq: int
+    read_seq: int
+    delivered_seq: int
+    unread: int
+    kind: str
+    role: str
+    from_seq: int
+    members_version: int
+    until: int | None = None
+    read_only: bool = False
+    muted: bool = False
+    pinned: bool = False
+    receipts: dict[str, tuple[int, int]] = {}
+
+
+class Welcome(ServerFrame, frozen=True, tag="welcome", kw_only=True):
+    """Answers hello. `receipts` in a head: user → [deliveredSeq, readSeq], those moved since `since`."""
+
+    ref: int
+    session: str
+    user: str
+    heads: dict[str, Head]
+    heartbeat_ms: int
+    at: str
+    more: bool = False
+
+
+class Ack(ServerFrame, frozen=True, tag="ack", kw_only=True):
+    """The entry is committed under this seq (P1)."""
+
+    ref: int
+    conversation: str
+    client_msg_id: str
+    seq: int
+    at: str
+    dup: bool
+
+
+class Page(ServerFrame, frozen=True, tag="page", kw_only=True, omit_defaults=True):
+    """Entries in seq order. `operations`: later entries aimed at these. `snapshot`: drop what you held of this conversation before."""
+
+    conversation: str
+    entries: list[Entry]
+    more: bool
+    operations: list[Entry] = []
+    ref: int | None = None
+    snapshot: bool = False
+
+
+class Ok(ServerFrame, frozen=True, tag="ok"):
+    """Done."""
+
+    ref: int
+
+
+class Receipt(ServerFrame, frozen=True, tag="receipt", kw_only=True):
+    """How far a member has received and read."""
+
+    conversation: str
+    user: str
+    delivered_seq: int
+    read_seq: int
+
+
+class Typed(ServerFrame, frozen=True, tag="typing", kw_only=True):
+    """A member is writing."""
+
+    conversation: str
+    user: str
+
+
+class Presence(ServerFrame, frozen=True, tag="presence", kw_only=True):
+    """A watched person came or went; for showing, never for deciding."""
+
+    user: str
+    online: bool
+    at: str
+
+
+class Membership(ServerFrame, frozen=True, tag="membership", kw_only=True, omit_defaults=True):
+    """Somebody's place in a conversation changed. `toSeq`: the last entry they may see; absent while a member."""
+
+    conversation: str
+    user: str
+    role: str
+    from_seq: int
+    members_version: int
+    kind: str
+    to_seq: int | None = None
+    read_only: bool = False
+
+
+class Gap(ServerFrame, frozen=True, tag="gap", kw_only=True):
+    """Entries from `from` on may be missing here: fetch them."""
+
+    conversation: str
+    from_: int = msgspec.field(name="from")
+
+
+class Pong(ServerFrame, frozen=True, tag="pong", kw_only=True):
+    """`digest`: see `docs/messaging.md`; a client that computes another one says hello again. Null when it is not known just now."""
+
+    ref: int
+    digest: str | None
+    at: str
+
+
+class Drain(ServerFrame, frozen=True, tag="drain", kw_only=True):
+    """This server is leaving: reconnect after that long."""
+
+    reconnect_after_ms: int
+
+
+class Failed(ServerFrame, frozen=True, tag="failed", kw_only=True):
+    """A refusal; `ref` is null when the frame had none."""
+
+    ref: int | None
+    code: str
+    message: str
+    fields: dict[str, str]
+    retry_after_ms: int | None
+
+
+Fact = Welcome | Ack | Entry | Page | Ok | Receipt | Typed | Presence | Membership | Gap | Pong | Drain | Failed
+
+_json_request = msgspec.json.Decoder(Request)
+_msgpack_request = msgspec.msgpack.Decoder(Request)
+_json = msgspec.json.Encoder()
+_msgpack = msgspec.msgpack.Encoder()
+
+
+def decode(data: bytes, *, packed: bool) -> Request:
+    """Read a client's frame. Raises `BadFrame` with the ref, when it could be read, and the field at fault."""
+    try:
+        request: Request = _msgpack_request.decode(data) if packed else _json_request.decode(data)
+        return request
+    except msgspec.ValidationError as error:
+        raise BadFrame(_ref_of(data, packed), _explain(str(error))) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        raise BadFrame(None, Refusal(ErrorCode.MALFORMED)) from None
+
+
+class BadFrame(Exception):
+    """A frame that is not of the protocol."""
+
+    def __init__(self, ref: int | None, refusal: Refusal) -> None:
+        super().__init__(refusal.code)
+        self.ref = ref
+        self.refusal = refusal
+
+
+def encode_json(frame: ServerFrame | Entry) -> bytes:
+    return _json.encode(frame)
+
+
+def encode_msgpack(payload: bytes) -> bytes:
+    """The same frame in MessagePack, from its JSON form (bodies are kept as JSON)."""
+    return _msgpack.encode(msgspec.json.decode(payload))
+
+
+def failed(ref: int | None, refusal: Refusal, language: Language = "zh") -> Failed:
+    return Failed(
+        ref=ref,
+        code=refusal.code,
+        message=text(refusal.text, language),
+        fields=refusal.fields,
+        retry_after_ms=refusal.retry_after_ms
+        if refusal.retry_after_ms is not None
+        else (1000 if RULES[refusal.code].retry else None),
+    )
+
+
+def json_of(raw: Raw, *, packed: bool) -> bytes:
+    """A carried body as JSON, whichever way it arrived."""
+    return _json.encode(msgspec.msgpack.decode(raw)) if packed else bytes(raw)
+
+
+class _RefOnly(msgspec.Struct):
+    ref: int | UnsetType | None = UNSET
+
+
+def _ref_of(data: bytes, packed: bool) -> int | None:
+    try:
+        ref = (msgspec.msgpack if packed else msgspec.json).decode(data, type=_RefOnly).ref
+    except msgspec.DecodeError:
+        return None
+    return ref if isinstance(ref, int) else None
+
+
+_UNKNOWN = re.compile(r"unknown field `([^`]*)`")
+_MISSING = re.compile(r"missing required field `([^`]*)`")
+_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
+
+
+def _explain(message: str) -> Refusal:
+    """msgspec's sentence as a refusal that names the field (its wording is pinned by a test)."""
+    if found := _UNKNOWN.search(message):
+        return Refusal(ErrorCode.INVALID, fields={found[1]: "unknown field"})
+    if found := _MISSING.search(message):
+        code = ErrorCode.UNKNOWN_OP if found[1] == "op" else ErrorCode.INVALID
+        return Refusal(code, fields={found[1]: "required"})
+    path = _PATH.search(message)
+    field = path[1] if path else ""
+    if field == "op":
+        return Refusal(ErrorCode.UNKNOWN_OP, fields={"op": "not an operation of this protocol"})
+    if not field:
+        return Refusal(ErrorCode.MALFORMED)
+    return Refusal(ErrorCode.INVALID, fields={field: message[: path.start()] if path else message})
+
+
+def body_refusal(error: msgspec.ValidationError) -> Refusal:
+    """The same for a body, with its fields under `body.`."""
+    refusal = _explain(str(error))
+    fields = {f"body.{name}": reason for name, reason in refusal.fields.items()} or {"body": "not of this entry type"}
+    return Refusal(ErrorCode.INVALID, fields=fields)
+
+
+def schema_types() -> tuple[Any, Any]:  # Any: typing unions, which mypy has no type for
+    """Both unions, for the AsyncAPI generator."""
+    return Request, Fact

@@ -1,0 +1,99 @@
+"""The scheduler: APScheduler beats the time, supervised loops do what is due. Any number of schedulers may run at once.
+
+Every duty is a sweep ("everything due"), so a beat that was missed costs only time.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import UTC
+from functools import partial
+
+import structlog
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+
+from hub.accounts import actions as accounts
+from hub.messaging import attachment_actions
+from hub.platform.clock import Clock, SystemClock
+from hub.platform.database import Database, open_database
+from hub.platform.settings import Settings
+from hub.platform.supervisor import Supervisor
+from workers.queue import Queue, open_queue
+
+BATCH = 200  # orphans enqueued by one sweep
+CLEANUP_S = 60.0  # how often expired rows are deleted
+DUTY_S = 120.0  # a sweep that takes longer is given up and started afresh
+
+log = structlog.get_logger("hub.scheduler")
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """What the sweeps stand on."""
+
+    settings: Settings
+    database: Database
+    queue: Queue
+    clock: Clock
+
+
+Sweep = Callable[[Services], Awaitable[None]]
+
+
+async def enqueue_orphans(services: Services) -> None:
+    """Uploads that no entry used in time; one that is enqueued already stays one."""
+    now = services.clock.now()
+    due = await attachment_actions.due_orphans(services.database, now, services.settings.attachments.orphan_s, BATCH)
+    for attachment in due:
+        await services.queue.enqueue("purge_attachment", attachment)
+    if due:
+        log.info("orphaned attachments enqueued", count=len(due))
+
+
+async def delete_expired(services: Services) -> None:
+    """SMS codes, tickets, tokens and sessions that ended long enough ago; small deletes, safe to run twice at once."""
+    deleted = await accounts.sweep(services.database, services.clock.now())
+    if deleted:
+        log.info("expired rows deleted", count=deleted)
+
+
+def sweeps(settings: Settings) -> dict[str, tuple[float, Sweep]]:
+    """Every duty: how often, and what."""
+    return {
+        "orphaned attachments": (settings.scheduler.tick_s, enqueue_orphans),
+        "expired rows": (CLEANUP_S, delete_expired),
+    }
+
+
+async def run(settings: Settings, clock: Clock | None = None) -> None:
+    """Beat until cancelled. A sweep that fails is repeated with growing pauses; the others go on."""
+    metronome = AsyncIOScheduler(timezone=UTC)
+    async with Supervisor() as supervisor:
+        for name, (every_s, sweep) in sweeps(settings).items():
+            beat = asyncio.Event()
+            beat.set()  # the first sweep is now
+            metronome.add_job(
+                _strike, "interval", [beat], seconds=every_s, misfire_grace_time=None, coalesce=True, max_instances=1
+            )
+            supervisor.run(name, partial(sweeping, settings, clock or SystemClock(), beat, sweep))
+        metronome.start()
+        log.info("scheduler ready", tick_s=settings.scheduler.tick_s)
+        try:
+            await asyncio.Event().wait()
+        finally:
+            metronome.shutdown(wait=False)
+
+
+async def _strike(beat: asyncio.Event) -> None:
+    beat.set()
+
+
+async def sweeping(settings: Settings, clock: Clock, beat: asyncio.Event, sweep: Sweep) -> None:
+    """One duty: a sweep for each beat. Beats during a sweep are one; a failure keeps the beat for the next start."""
+    async with open_database(settings.database) as database, open_queue(settings.redis) as queue:
+        services = Services(settings, database, queue, clock)
+        while True:
+            await beat.wait()
+            async with asyncio.timeout(DUTY_S):
+                await sweep(services)
+            beat.clear()
