@@ -59,7 +59,7 @@ def mp4(*handlers: bytes) -> bytes:
 
 
 MP3_FRAME = b"\xff\xfb\x90\x64" + bytes(413)  # MPEG-1 layer III, 128 kbit/s, 44.1 kHz: 417 bytes
-MP3_FRAME_2 = b"\xff\xf3\x40\xc4" + bytes(188)  # MPEG-2 layer III, 32 kbit/s, 24 kHz... as small recorders write it
+MP3_FRAME_2 = b"\xff\xf3\x40\xc4" + bytes(100)  # MPEG-2 layer III, 32 kbit/s, 22.05 kHz: 104 bytes
 ADTS_FRAME = b"\xff\xf1\x50\x80\x02\x1f\xfc" + bytes(9)  # 16 bytes long, as its header says
 ID3 = b"ID3\x03\x00\x00\x00\x00\x00\x0f" + bytes(15)
 PDF = b"%PDF-1.4\n%\xe2\xe3\xcf\xd3\n1 0 obj\n<< /Type /Catalog >>\nendobj\ntrailer\n<< /Root 1 0 R >>\n%%EOF\n"
@@ -112,7 +112,7 @@ REFUSED: dict[str, bytes] = {
     "tiff": picture("TIFF"),
     "noise": bytes(range(256)),
     "text with NUL": b"abc\x00def",
-    "text in another encoding": "血压".encode("gbk"),
+    "text in another encoding": "患者血压正常，明日复查".encode("gbk"),
     "one frame header of mp3": b"\xff\xfb\x90\x64",
     "ogg with a film": b"OggS\x00\x02" + bytes(20) + b"\x01\x2a\x80theora" + bytes(30),
     "empty": b"",

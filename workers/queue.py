@@ -53,9 +53,12 @@ class Queue:
         `perform` must expect the same job again, must not raise, and is cancelled after `timeout_s`.
         """
         worker = self._worker(perform, chosen)
+        polling = asyncio.create_task(worker.main(), name=f"{self._name} polling")
         try:
-            await worker.async_run()
+            await asyncio.wait([polling])
+            polling.result()
         finally:
+            await _end(polling)
             await _drain(list(worker.tasks.values()), drain_s)
             with contextlib.suppress(RedisError, OSError):
                 await self._redis.delete(worker.health_check_key)
@@ -108,6 +111,13 @@ async def open_queue(chosen: settings.Redis, name: str = "jobs") -> AsyncIterato
         yield Queue(redis, full_name)
     finally:
         await redis.aclose(close_connection_pool=True)
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel until it has ended: with redis-py 5.3 a single cancellation is lost now and then, and polling goes on."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=0.2)
 
 
 async def _drain(jobs: list[asyncio.Task[Any]], drain_s: float) -> None:

@@ -59,6 +59,7 @@ class Housekeeping:
         self._answers: dict[int, Answer] = {}
         self._since: str | None = None
         self._hello_at: float | None = None
+        self._greeting = False
         self._asked_at: float | None = None
         self._heartbeat_s = 25.0
         self._ping_at = 0.0
@@ -76,7 +77,7 @@ class Housekeeping:
         self.leave_at = self._asked_at = None
 
     def disconnected(self) -> None:
-        self.online = False
+        self.online = self._greeting = False
         self._hello_at = self._suspect = None
         self._fetching.clear()
         self._told.clear()
@@ -130,7 +131,7 @@ class Housekeeping:
         self._since, self._hello_at = None, self._now
 
     def _greeted(self, fact: Fact | None) -> None:
-        self._asked_at = None
+        self._greeting, self._asked_at = False, None
         if isinstance(fact, Welcome):
             self.online = True
             self._since = fact.at
@@ -171,7 +172,7 @@ class Housekeeping:
         """What to send now; call it every `tick_s`."""
         self._now = now
         frames: list[ClientFrame] = []
-        if self._hello_at is not None and now >= self._hello_at and self._asked_at is None:
+        if self._hello_at is not None and now >= self._hello_at and not self._greeting:
             frames.append(self._hello())
         if not self.online:
             return frames
@@ -185,7 +186,7 @@ class Housekeeping:
         return frames
 
     def _hello(self) -> ClientFrame:
-        self._hello_at, self._asked_at = None, self._now
+        self._hello_at, self._asked_at, self._greeting = None, self._now, True
         if self._since is None:
             self.view.expect_all()
         hello = Hello(ref=0, cursors=self.view.cursors(), since=self._since, device=self._device)

@@ -105,6 +105,8 @@ class Log:
         known = self._places.get(frame.user)
         if known is None or known.version <= place.version:
             self._places[frame.user] = place
+        # A removal is an entry itself, the last that who was removed may see.
+        self.head = max(self.head, frame.to_seq or 0)
         # What lies before somebody's first entry counts as received and read.
         self.receive(frame.user, frame.from_seq - 1, frame.from_seq - 1)
         if frame.members_version >= self.members_version:

@@ -91,7 +91,7 @@ def clean_name(name: str, media_type: str) -> str:
     last = re.split(r"[/\\]", unicodedata.normalize("NFC", name))[-1]
     # Cf holds the bidirectional overrides that make `gpj.exe` look like `exe.jpg`.
     visible = "".join(c for c in last if c.isspace() or unicodedata.category(c) not in {"Cc", "Cf", "Cs", "Co", "Cn"})
-    plain = " ".join(re.sub(r'[<>:"|?*]', "_", visible).split()).strip(". ")
+    plain = " ".join(re.sub(r'[<>:"|?*]', "_", visible).split()).rstrip(". ")
     endings = MEDIA[media_type].endings
     given = next((ending for ending in endings if plain.lower().endswith(ending)), None)
     stem = plain[: -len(given)] if given else plain

@@ -45,10 +45,13 @@ def read_image(content: bytes, media_type: str, max_pixels: int, thumbnail_px: i
     Image.MAX_IMAGE_PIXELS = max_pixels
     try:
         # Only the decoder of the sniffed type: nothing else Pillow can read is ever tried.
-        with Image.open(io.BytesIO(content), formats=(_FORMATS[media_type],)) as image:
+        formats = (_FORMATS[media_type],)
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             width, height = image.size
             if width * height > max_pixels:
                 raise Refusal(ErrorCode.TOO_LARGE, fields={"file": f"at most {max_pixels} pixels"})
+            image.verify()  # checksums to the end of the file; afterwards the image cannot be used
+        with Image.open(io.BytesIO(content), formats=formats) as image:
             if image.getexif().get(ExifTags.Base.Orientation) in _SIDEWAYS:
                 width, height = height, width
             return Picture(width, height, _thumbnail(image, thumbnail_px))

@@ -1,9 +1,9 @@
 """Where sealed attachments lie: the object store port, a local folder and S3. Sealing is not known here."""
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -58,11 +58,9 @@ class _Obstore:
                 return None
 
     async def delete(self, key: str) -> None:
+        # S3 answers well for an object that is not there; what it does not find is the bucket, and that is a failure.
         async with _limited("delete"):
-            try:
-                await self._store.delete_async(key)
-            except FileNotFoundError:
-                return
+            await self._store.delete_async(key)
 
 
 class LocalObjectStore(_Obstore):
@@ -79,6 +77,11 @@ class LocalObjectStore(_Obstore):
         await super().put(key, content)
         async with _limited("sync"):
             await asyncio.to_thread(self._sync, key)
+
+    async def delete(self, key: str) -> None:
+        async with _limited("delete"):
+            with contextlib.suppress(FileNotFoundError):
+                await self._store.delete_async(key)
 
     def _sync(self, key: str) -> None:
         """obstore does not, and a power cut could take an object whose row is committed. Folders may be new too."""
@@ -133,7 +136,7 @@ def open_object_store(settings: Attachments, data_dir: Path) -> ObjectStore:
             raise BadSettings(f"attachments.store: {other!r} is neither local nor s3")
 
 
-@asynccontextmanager
+@contextlib.asynccontextmanager
 async def _limited(what: str) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(TIMEOUT_S):

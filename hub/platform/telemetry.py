@@ -21,7 +21,19 @@ _PHONE = re.compile(r"(?<!\d)(1[3-9]\d)\d{4}(\d{4})(?!\d)")
 _TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]+")
 
 # Each says more at info than a person wants to read, or the names of what it was given.
-_QUIET = ("alembic", "apscheduler", "arq", "asyncio", "httpx", "httpcore", "uvicorn.access", "uvicorn.error", "PIL", "limits")
+_QUIET = (
+    "alembic",
+    "apscheduler",
+    "arq",
+    "asyncio",
+    "httpx",
+    "httpcore",
+    "uvicorn.access",
+    "uvicorn.error",
+    "PIL",
+    "limits",
+)
+
 
 def exposition() -> tuple[bytes, str]:
     """The metrics in Prometheus' text format, and their content type."""

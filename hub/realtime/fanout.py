@@ -124,7 +124,8 @@ class Fanout:
                 self._publish(shared(conversation), self._pack(HintKind.ENTRIES, conversation, version, broadcast))
             return
         users = list(roster.users)
-        if roster.version > version:  # somebody came between this commit and the reading of the roster
+        # Somebody may have come between the commit and the reading of the roster, or between an outage and its repair.
+        if local or roster.version > version:
             users = [user for user, from_seq in roster.users.items() if from_seq <= broadcast.first_seq]
         hint = b"" if local else self._pack(HintKind.ENTRIES, conversation, version, broadcast)
         for user in users:

@@ -20,14 +20,15 @@ log = structlog.get_logger()
 
 
 class _Room:
-    __slots__ = ("newcomers", "overflow_from", "queue", "reading", "version")
+    __slots__ = ("from_seqs", "last_from_seq", "overflow_from", "queue", "reading", "version")
 
     def __init__(self, version: int) -> None:
         self.version = version
         self.queue: list[tuple[int, Broadcast]] = []
         self.reading = False
         self.overflow_from: int | None = None
-        self.newcomers: dict[Connection, int] = {}
+        self.from_seqs: dict[Connection, int] = {}  # of those who do not see everything
+        self.last_from_seq = 1  # the highest of them: what is newer needs no look at each
 
 
 class Rooms:
@@ -59,11 +60,13 @@ class Rooms:
             room.version = version  # this socket was judged by an older membership, so the next hint checks again
 
         if from_seq > 1:
-            self._rooms[conversation].newcomers[connection] = from_seq
+            room = self._rooms[conversation]
+            room.from_seqs[connection] = from_seq
+            room.last_from_seq = max(room.last_from_seq, from_seq)
 
     def leave(self, conversation: str, connection: Connection) -> None:
         if (room := self._rooms.get(conversation)) is not None:
-            room.newcomers.pop(connection, None)
+            room.from_seqs.pop(connection, None)
         if self._registry.leave(f"c:{conversation}", connection):
             self.emptied(f"c:{conversation}")
 
@@ -102,19 +105,15 @@ class Rooms:
             self._later(self._check(conversation, room))
 
     def _deliver(self, conversation: str, broadcast: Broadcast) -> None:
-        newcomers = self._rooms[conversation].newcomers if conversation in self._rooms else {}
+        room = self._rooms.get(conversation)
+        late = room is not None and broadcast.conversation is not None and broadcast.first_seq < room.last_from_seq
         for connection in self._registry.members(f"c:{conversation}"):
-            if newcomers and broadcast.conversation is not None and connection in newcomers:
-                self._deliver_new(newcomers, connection, broadcast)
+            if late and room is not None and (from_seq := room.from_seqs.get(connection, 1)) > broadcast.first_seq:
+                rest = broadcast.after(from_seq - 1)
+                if rest.payloads:
+                    connection.tell(rest)
             else:
                 connection.tell(broadcast)
-
-    def _deliver_new(self, newcomers: dict[Connection, int], connection: Connection, broadcast: Broadcast) -> None:
-        """Only from their first entry on; once that has come, they are like everybody else."""
-        rest = broadcast.after(newcomers[connection] - 1)
-        if rest.payloads:
-            del newcomers[connection]
-            connection.tell(rest)
 
     async def _check(self, conversation: str, room: _Room) -> None:
         """Read which local members are still members, let the others go, then deliver what waited."""

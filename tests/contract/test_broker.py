@@ -11,6 +11,7 @@ from pathlib import Path
 import hiredis
 import pytest
 import pytest_asyncio
+import uvloop
 
 from hub.platform import settings
 from hub.platform.embedded_home import open_home
@@ -459,6 +460,22 @@ async def test_a_second_run_has_the_channels_of_the_first(shard: EmbeddedValkey,
         assert await node.told() == "lost"
     node.ignore("u:a")
     assert node.broker.open_subscriptions == 0
+
+
+async def test_it_works_on_the_loop_that_serves(shard: EmbeddedValkey, prefix: str) -> None:
+    """Servers run on uvloop, whose transports are of another kind than those of these tests."""
+
+    async def scenario() -> None:
+        async with open_node([shard], prefix, "one") as node:
+            await node.listen("u:a")
+            assert await tell(shard, b"CLIENT", b"KILL", b"TYPE", b"pubsub") == 1
+            assert await node.told() == "lost"
+            assert await node.told() == "back"
+            node.broker.publish("u:a", b"x" * 200_000)
+            assert await node.next() == ("u:a", b"x" * 200_000)
+            node.ignore("u:a")
+
+    await asyncio.to_thread(uvloop.run, scenario())
 
 
 @pytest.fixture

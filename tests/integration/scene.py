@@ -33,6 +33,7 @@ class Announced:
         self.versions: list[int] = []
         self.changes: list[MemberChange] = []
         self.told: list[str] = []
+        self.receipts: list[tuple[str, int, int]] = []
 
     def appended(self, conversation: str, members_version: int, entries: Sequence[Entry]) -> None:
         self.entries += entries
@@ -45,7 +46,7 @@ class Announced:
     def receipt_moved(
         self, conversation: str, members_version: int, user: str, delivered_seq: int, read_seq: int
     ) -> None:
-        raise AssertionError("nothing here moves receipts")
+        self.receipts.append((user, delivered_seq, read_seq))
 
 
 class Sent(msgspec.Struct, frozen=True):

@@ -91,6 +91,7 @@ def test_another_format_is_refused_when_the_type_says_png() -> None:
         read(picture("TIFF"))
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")
 @settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_a_damaged_picture_never_raises_anything_else(data: st.DataObject) -> None:

@@ -5,6 +5,7 @@ import json
 import logging
 from collections.abc import Iterator
 
+import prometheus_client
 import pytest
 import structlog
 from prometheus_client import Counter
@@ -91,12 +92,12 @@ def test_start_is_refused_when_the_level_or_format_is_unknown(chosen: Log) -> No
 
 def test_metrics_are_exposed_when_declared_on_the_registry() -> None:
     """One registry for the process; it also tells about the process."""
-    counter = Counter("test_things", "Things.", registry=telemetry.REGISTRY)
+    counter = Counter("test_things", "Things.", registry=prometheus_client.REGISTRY)
     try:
         counter.inc()
         body, content_type = telemetry.exposition()
     finally:
-        telemetry.REGISTRY.unregister(counter)
+        prometheus_client.REGISTRY.unregister(counter)
 
     assert b"test_things_total 1.0" in body
     assert b"process_resident_memory_bytes" in body

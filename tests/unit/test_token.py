@@ -43,7 +43,7 @@ def test_a_token_says_who_asks() -> None:
         made(exp="soon"),
         jwt.encode(CLAIMS, b"o" * 32, algorithm="HS256"),
         jwt.encode(CLAIMS, KEY * 2, algorithm="HS512"),
-        jwt.encode(CLAIMS, None, algorithm="none"),
+        jwt.encode(CLAIMS, "", algorithm="none"),
         *(made(**{claim: None}) for claim in CLAIMS),
     ],
 )

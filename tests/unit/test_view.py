@@ -150,7 +150,7 @@ def test_receipts_and_membership_settle_whatever_the_order(frames: list[Fact]) -
     view = seen(welcome(), *frames)
 
     assert view.log(ROOM).counted_receipts() == {ME: (7, 7), "new": (10, 8)}
-    assert view.digest() == "1.0.5.32"
+    assert view.digest() == "1.12.5.32"
 
 
 def test_digest_is_the_documented_sums() -> None:
@@ -227,6 +227,13 @@ def test_removed_member_misses_nothing_beyond_the_end() -> None:
     assert [shown.seq for shown in view.shown(ROOM)] == [1, 2, 3, 4, 5]
     assert not view.log(ROOM).active
     assert (view.digest() or "").split(".") == ["0"] * 4
+
+
+def test_removed_member_misses_the_entry_that_removed_them() -> None:
+    """It is the last they may see, and it may not have been told to them."""
+    view = seen(welcome(4), *map(entry, range(1, 5)), membership(ME, 2, to_seq=5))
+
+    assert view.missing() == [Missing(ROOM, 5, 5)]
 
 
 def test_returned_member_sees_from_the_new_beginning() -> None:

@@ -1,0 +1,82 @@
+"""Hub servers as real processes, for tests that kill them."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+ROOT = Path(__file__).parents[1]
+READY_S = 30.0
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class HubProcess:
+    """One `hub serve`; started again on the same port after a kill."""
+
+    def __init__(self, log: Path, environment: dict[str, str]) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.log = log
+        self._environment = {**os.environ, **environment, "HUB__SERVER__PORT": str(self.port), "PYTHONPATH": str(ROOT)}
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Start and return when it is alive."""
+        with self.log.open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(  # in a session of its own: Ctrl-C is ours to handle
+                sys.executable, "-c", "from hub.platform.settings import load; from hub.app import run; run(load())", cwd=ROOT, env=self._environment, stdout=output, stderr=output
+            )
+        await self.until("/healthz")
+
+    async def until(self, path: str, status: int = 200) -> None:
+        """Wait until this page answers with this status."""
+        async with httpx.AsyncClient() as http, asyncio.timeout(READY_S):
+            while True:
+                if self._process is not None and self._process.returncode is not None:
+                    raise AssertionError(f"the server ended: {self.log.read_text()[-2000:]}")
+                try:
+                    if (await http.get(self.url + path, timeout=2)).status_code == status:
+                        return
+                except httpx.HTTPError:
+                    pass
+                await asyncio.sleep(0.05)
+
+    async def kill(self) -> None:
+        """End it as a power cut would."""
+        await self._end(signal.SIGKILL)
+
+    async def stop(self) -> int:
+        """End it as a deployment does; the answer is its exit code."""
+        return await self._end(signal.SIGTERM)
+
+    async def _end(self, number: signal.Signals) -> int:
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        if process.returncode is None:
+            process.send_signal(number)
+        async with asyncio.timeout(30):
+            return await process.wait()
+
+
+@asynccontextmanager
+async def hub_processes(count: int, folder: Path, environment: dict[str, str]) -> AsyncIterator[list[HubProcess]]:
+    """Several servers of one installation; all are gone afterwards."""
+    servers = [HubProcess(folder / f"server-{number}.log", environment) for number in range(count)]
+    try:
+        await asyncio.gather(*(server.start() for server in servers))
+        yield servers
+    finally:
+        await asyncio.gather(*(server.kill() for server in servers))
