@@ -16,7 +16,7 @@ from bench import echo, fanout, idle, pairs, resume
 from bench.layout import seats
 from bench.meter import Cores, Meter, share_cores
 from bench.report import BARE, HUB, Report, Result, judge, machine, show
-from bench.stage import Outcome, Scenario, Stage
+from bench.stage import SERVER, Outcome, Scenario, Stage
 from bench.swarm import Broken, Swarm, raise_file_limit
 from bench.target import Storage, Target, bare_target, hub_target
 
@@ -71,18 +71,19 @@ def _run(console: Console, wanted: list[Scenario], cores: Cores, seconds: float,
     with ExitStack() as stack:
         storage = None if bare_only else stack.enter_context(Storage(cores))
         for scenario in wanted:
-            outcomes = {BARE: _measure(scenario, bare_target(cores, scenario.history), seconds)}
+            outcomes = {BARE: _measure(scenario, bare_target(cores, scenario.history), cores, seconds)}
             if storage is not None:
-                outcomes[HUB] = _measure(scenario, hub_target(storage, cores), seconds)
+                outcomes[HUB] = _measure(scenario, hub_target(storage, cores), cores, seconds)
             results[scenario.name] = judge(scenario, outcomes)
             show(console, scenario.name, scenario, results[scenario.name])
     return results
 
 
-def _measure(scenario: Scenario, opening: AbstractContextManager[Target], seconds: float) -> Outcome:
+def _measure(scenario: Scenario, opening: AbstractContextManager[Target], cores: Cores, seconds: float) -> Outcome:
     with opening as target, Swarm(target.host, target.port) as swarm:
         layout = scenario.lay_out()
-        stage = Stage(swarm, layout, seats(layout, target.admit(layout)), Meter(target.processes), seconds)
+        meter = Meter(target.processes, SERVER, cores.server - cores.load)
+        stage = Stage(swarm, layout, seats(layout, target.admit(layout)), meter, seconds)
         # Garbage collection here would be measured as the server's latency.
         gc.collect()
         gc.disable()

@@ -16,10 +16,11 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 class Usage(msgspec.Struct, frozen=True):
-    """CPU-seconds by role during one phase."""
+    """CPU-seconds by role during one phase; `foreign_s`: what others took of the server's core."""
 
     wall_s: float
     cpu_s: dict[str, float]
+    foreign_s: float = 0.0
 
     @property
     def shares(self) -> dict[str, float]:
@@ -39,6 +40,15 @@ def parse_stat(text: str) -> Stat:
     """A line of /proc/<pid>/stat; the name in it may hold spaces and parentheses (proc(5))."""
     fields = text[text.rindex(")") + 2 :].split()
     return Stat(int(fields[1]), sum(map(int, fields[11:15])) * _TICK_S, int(fields[21]) * _PAGE)
+
+
+def parse_busy(text: str, cores: set[int]) -> float:
+    """CPU-seconds that processes and other guests of the host have used on these cores, from /proc/stat (proc(5))."""
+    lines = (line.split() for line in text.splitlines())
+    busy = {
+        line[0]: (*line[1:4], line[8]) for line in lines if line and line[0].startswith("cpu")
+    }  # user, nice, system, steal
+    return sum(sum(map(int, busy.get(f"cpu{core}", ()))) for core in cores) * _TICK_S
 
 
 def read_processes() -> dict[int, Stat]:
@@ -61,20 +71,32 @@ def tree(root: int, processes: Mapping[int, Stat]) -> list[int]:
 
 
 class Meter:
-    """Measures between `start` and `stop`. `roots`: the first process of each role, the load generator apart."""
+    """Measures between `start` and `stop`. `roots`: the first process of each role, the load generator apart.
 
-    def __init__(self, roots: dict[str, int]) -> None:
+    `watched`: the role that has `cores` to itself, if any has.
+    """
+
+    def __init__(self, roots: dict[str, int], watched: str = "", cores: set[int] | None = None) -> None:
         self._roots = roots
+        self._watched = watched
+        self._cores = cores or set()
+        self._busy = 0.0
         self._started = 0.0
         self._before: dict[str, float] = {}
 
     def start(self) -> None:
         self._before = self._read()
+        self._busy = self._read_busy()
         self._started = time.monotonic()
 
     def stop(self) -> Usage:
         wall_s = time.monotonic() - self._started
-        return Usage(wall_s, {role: used - self._before[role] for role, used in self._read().items()})
+        busy_s = self._read_busy() - self._busy
+        cpu_s = {role: used - self._before[role] for role, used in self._read().items()}
+        return Usage(wall_s, cpu_s, max(0.0, busy_s - cpu_s.get(self._watched, 0.0)) if self._cores else 0.0)
+
+    def _read_busy(self) -> float:
+        return parse_busy(Path("/proc/stat").read_text(), self._cores)
 
     def _read(self) -> dict[str, float]:
         processes = read_processes()

@@ -13,6 +13,7 @@ from bench.meter import BUSY, LOAD, Cores
 from bench.stage import SERVER, Outcome, Row, Scenario
 
 BARE, HUB = "bare", "hub"
+FOREIGN = 0.08  # more than this taken from the server's core is worth a note
 
 
 class Result(msgspec.Struct, frozen=True, rename="camel"):
@@ -68,13 +69,18 @@ def doubts(name: str, outcome: Outcome) -> list[str]:
     """Why a figure may not be the server's own limit."""
     found = []
     for phase, usage in outcome.usage.items():
+        foreign = usage.foreign_s / usage.wall_s
         if usage.shares[LOAD] > BUSY:
             found.append(
                 f"{name}, {phase}: the load generator used {usage.shares[LOAD]:.0%} of its core and may be the limit"
             )
-        elif phase != "half" and usage.shares[SERVER] < BUSY:
+        elif phase != "half" and usage.shares[SERVER] + foreign < BUSY:
             others = ", ".join(f"{role} {share:.0%}" for role, share in usage.shares.items())
             found.append(f"{name}, {phase}: the server's core was not full ({others}), so something else held it back")
+        if foreign > FOREIGN:
+            found.append(
+                f"{name}, {phase}: others took {foreign:.0%} of the server's core; trust figures per CPU-second"
+            )
     if outcome.failures:
         found.append(f"{name}: {outcome.failures} sends were refused")
     return found

@@ -8,6 +8,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import pytest_asyncio
+import structlog
 
 from hub.platform import settings
 from hub.platform.database import Database, migrate, open_database
@@ -15,6 +16,13 @@ from hub.platform.embedded import Servers, open_servers
 from hub.platform.identifier import new_id
 
 TEMPLATE = "hub_template"
+
+# What is logged shows up beside a failed test, and only there.
+structlog.configure(
+    processors=[structlog.processors.format_exc_info, structlog.processors.KeyValueRenderer(key_order=["event"])],
+    logger_factory=structlog.stdlib.LoggerFactory(),
+    wrapper_class=structlog.stdlib.BoundLogger,
+)
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,12 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from clients.terminal.client import HubClient
+from clients.terminal.housekeeping import Timing
 from clients.terminal.view import View
 from hub.realtime.protocol import Ping, Pong
+
+QUICK = Timing(tick_s=0.02)
+"""For the clients of a test: they look for holes and receipts more often."""
 
 
 async def assert_equivalent(
@@ -20,7 +24,9 @@ async def assert_equivalent(
     await act()
     for client in live:
         await in_step(client)
-        async with HubClient(client.account, view=View(whole=True), packed=packed, device="newcomer") as newcomer:
+        async with HubClient(
+            client.account, view=View(whole=True), packed=packed, device="newcomer", timing=QUICK
+        ) as newcomer:
             await in_step(newcomer)
             ours, fresh = comparable(client.view, newcomer.view), comparable(newcomer.view, client.view)
         assert ours == fresh

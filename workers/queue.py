@@ -38,32 +38,35 @@ Perform = Callable[[str, str], Awaitable[None]]
 class Queue:
     """One queue on a plain Redis (arq does not work on a cluster)."""
 
-    def __init__(self, redis: ArqRedis, name: str) -> None:
+    def __init__(self, redis: ArqRedis, url: str, name: str) -> None:
         self._redis = redis
+        self._url = url
         self._name = name
 
     async def enqueue(self, kind: str, subject: str, attempt: int = 0) -> bool:
         """Wake a worker for `subject`; False when this attempt waits or runs already. Raises when Redis is away."""
         job_id = f"{self._name}:{kind}:{subject}:{attempt}"
-        return await self._redis.enqueue_job("perform", kind, subject, _job_id=job_id) is not None
+        async with asyncio.timeout(CALL_S):
+            return await self._redis.enqueue_job("perform", kind, subject, _job_id=job_id) is not None
 
     async def consume(self, perform: Perform, chosen: settings.Worker, drain_s: float) -> None:
         """Run jobs until cancelled, then let running ones end for `drain_s`; raises when Redis is away.
 
         `perform` must expect the same job again, must not raise, and is cancelled after `timeout_s`.
         """
-        worker = self._worker(perform, chosen)
-        polling = asyncio.create_task(worker.main(), name=f"{self._name} polling")
-        try:
-            await asyncio.wait([polling])
-            polling.result()
-        finally:
-            await _end(polling)
-            await _drain(list(worker.tasks.values()), drain_s)
-            with contextlib.suppress(RedisError, OSError):
-                await self._redis.delete(worker.health_check_key)
+        async with _connected(self._url, self._name, socket_timeout=CALL_S) as redis:
+            worker = self._worker(redis, perform, chosen)
+            polling = asyncio.create_task(worker.main(), name=f"{self._name} polling")
+            try:
+                await asyncio.wait([polling])
+                polling.result()
+            finally:
+                await _end(polling)
+                await _drain(list(worker.tasks.values()), drain_s)
+                with contextlib.suppress(RedisError, OSError):
+                    await redis.delete(worker.health_check_key)
 
-    def _worker(self, perform: Perform, chosen: settings.Worker) -> Worker:
+    def _worker(self, redis: ArqRedis, perform: Perform, chosen: settings.Worker) -> Worker:
         async def run(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # the shape that arq asks for
             kind, subject = args
             await perform(kind, subject)
@@ -71,7 +74,7 @@ class Queue:
         return Worker(
             functions=[func(run, name="perform")],
             queue_name=self._name,
-            redis_pool=self._redis,
+            redis_pool=redis,
             handle_signals=False,
             max_jobs=chosen.jobs,
             job_timeout=chosen.timeout_s,
@@ -91,12 +94,20 @@ class Queue:
 @asynccontextmanager
 async def open_queue(chosen: settings.Redis, name: str = "jobs") -> AsyncIterator[Queue]:
     """A queue on the first Redis of the settings. Connects when first used."""
-    full_name = f"{chosen.prefix}:{name}"
+    url, full_name = chosen.url.split(",")[0].strip(), f"{chosen.prefix}:{name}"
+    # No socket_timeout: with one, redis-py sends through asyncio.wait_for, which before Python 3.12 may lose the
+    # cancellation of its caller. `enqueue` has its own limit.
+    async with _connected(url, full_name, socket_timeout=None) as redis:
+        yield Queue(redis, url, full_name)
+
+
+@asynccontextmanager
+async def _connected(url: str, name: str, socket_timeout: float | None) -> AsyncIterator[ArqRedis]:
     pool = BlockingConnectionPool.from_url(
-        chosen.url.split(",")[0].strip(),
+        url,
         max_connections=CONNECTIONS,
         timeout=CALL_S,
-        socket_timeout=CALL_S,
+        socket_timeout=socket_timeout,
         socket_connect_timeout=CALL_S,
         retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), 3),
         retry_on_error=[ConnectionError, TimeoutError],
@@ -105,16 +116,16 @@ async def open_queue(chosen: settings.Redis, name: str = "jobs") -> AsyncIterato
         pool,
         job_serializer=msgspec.msgpack.encode,  # arq's default is pickle: code for whoever can write to Redis
         job_deserializer=msgspec.msgpack.decode,
-        default_queue_name=full_name,
+        default_queue_name=name,
     )
     try:
-        yield Queue(redis, full_name)
+        yield redis
     finally:
         await redis.aclose(close_connection_pool=True)
 
 
 async def _end(task: asyncio.Task[None]) -> None:
-    """Cancel until it has ended: with redis-py 5.3 a single cancellation is lost now and then, and polling goes on."""
+    """Cancel until it has ended: one cancellation may be lost (see `open_queue`), and polling would go on."""
     while not task.done():
         task.cancel()
         await asyncio.wait([task], timeout=0.2)

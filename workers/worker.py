@@ -27,7 +27,7 @@ async def run(settings: Settings) -> None:
     """Work until cancelled. While PostgreSQL or Redis is away it tries again with growing pauses, and says so."""
     keyring = load_keyring(settings)
     objects = open_object_store(settings.attachments, Path(settings.data.dir))
-    async with Supervisor() as supervisor:
+    async with Supervisor(cleanup_s=settings.server.drain_s + 10) as supervisor:
         supervisor.run("worker", partial(_work, settings, keyring, objects))
         await asyncio.Event().wait()
 

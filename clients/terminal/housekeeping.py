@@ -140,6 +140,8 @@ class Housekeeping:
             self._moved.update(self.view.logs)
             self._hopeless.clear()
             self._noticed.clear()
+            if self.view.uncertain:
+                self._compare()
         elif isinstance(fact, Failed):
             self._hello_at = self._now + (fact.retry_after_ms or 1000) / 1000
 
@@ -171,6 +173,7 @@ class Housekeeping:
     def due(self, now: float) -> list[ClientFrame]:
         """What to send now; call it every `tick_s`."""
         self._now = now
+        self._judge()
         frames: list[ClientFrame] = []
         if self._hello_at is not None and now >= self._hello_at and not self._greeting:
             frames.append(self._hello())
@@ -179,7 +182,6 @@ class Housekeeping:
         frames += [self.say(item, now) for item in self.outgoing.due(now, SENDS)]
         frames += self._fetches()
         frames += self._receipts()
-        self._judge()
         if now >= self._ping_at and self._asked_at is None:
             self._asked_at, self._ping_at = now, now + self._heartbeat_s
             frames.append(self.ask(Ping(ref=0), self._ponged))

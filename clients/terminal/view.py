@@ -28,6 +28,8 @@ class View:
         self._whole = whole
         self.user = ""
         self.logs: dict[str, Log] = {}
+        self.uncertain = False
+        """A welcome told of a membership that it did not describe: only a complete one does."""
         self._complete = True
         self._partial = False
 
@@ -72,6 +74,9 @@ class View:
     def _welcome(self, frame: Welcome) -> None:
         self.user = frame.user
         complete, self._complete = self._complete, False
+        self.uncertain = not complete and any(
+            head.members_version > self.log(conversation).members_version for conversation, head in frame.heads.items()
+        )
         for conversation, head in frame.heads.items():
             log = self.log(conversation)
             if not (self._whole or log.placed):

@@ -31,6 +31,7 @@ from hub.messaging.attachment_image import Picture, read_image
 from hub.messaging.attachment_link import Grant
 from hub.messaging.attachment_row import Place, Stored
 from hub.messaging.attachment_store import ObjectStore
+from hub.messaging.attachment_transfer import Transfers
 from hub.messaging.attachment_type import sniff
 from hub.messaging.model import Status, refusal_of
 from hub.platform import settings
@@ -55,6 +56,7 @@ class Attachments:
     settings: settings.Attachments
     clock: Clock
     link_key: bytes = field(repr=False)
+    transfers: Transfers = field(default_factory=Transfers)
     inspections: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(INSPECTIONS))
 
 
@@ -141,7 +143,7 @@ async def open_content(services: Attachments, found: Found) -> bytes:
         raise Refusal(ErrorCode.NOT_FOUND)
     try:
         return await asyncio.to_thread(found.key.open, sealed, seal_context(found.row.id, found.variant))
-    except InvalidTag:
+    except (InvalidTag, ValueError):  # ValueError: too short to hold a nonce
         log.error("attachment_damaged", attachment=found.row.id, variant=found.variant.value)
         raise Refusal(ErrorCode.NOT_FOUND) from None
 

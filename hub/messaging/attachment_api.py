@@ -18,7 +18,6 @@ from hub.messaging.attachment import Attachment, AttachmentKind, Variant
 from hub.messaging.attachment_actions import Attachments, Found
 from hub.messaging.attachment_form import FORM_BYTES, read_upload
 from hub.messaging.attachment_link import Grant
-from hub.messaging.attachment_transfer import Transfers
 from hub.platform.clock import rfc3339
 from hub.platform.http import FAILURES, Answer, answer
 from hub.security.token import Principal
@@ -30,7 +29,6 @@ FETCHES_PER_ADDRESS = RateLimitItemPerMinute(6000, namespace="attachment")
 THUMBNAIL_BYTES = 262144  # more than any thumbnail takes
 
 Services = NamedDependency[SkipValidation[Attachments]]
-Flights = NamedDependency[SkipValidation[Transfers]]
 
 
 class LinkAnswer(msgspec.Struct, frozen=True, rename="camel"):
@@ -64,10 +62,10 @@ class UploadOperation(Operation):
 
 @post("/", operation_class=UploadOperation, responses=FAILURES)
 async def upload(
-    request: Request[Any, Any, Any], principal: NamedDependency[Principal], attachments: Services, transfers: Flights
+    request: Request[Any, Any, Any], principal: NamedDependency[Principal], attachments: Services
 ) -> Answer[Attachment]:
     """Upload an image, a voice recording or a file to a conversation; send an entry that names its id within a day."""
-    with transfers.admit(principal.user) as transfer:
+    with attachments.transfers.admit(principal.user) as transfer:
         sent = await read_upload(request, attachments.settings.max_bytes, transfer.hold)
         kept = await attachment_actions.upload(attachments, principal.user, sent)
     return answer(kept, 201)
@@ -89,7 +87,6 @@ async def link(
 async def content(
     attachment_id: FromPath[str],
     attachments: Services,
-    transfers: Flights,
     variant: FromQuery[Variant],
     user: FromQuery[str],
     expires: FromQuery[int],
@@ -98,21 +95,20 @@ async def content(
     """The bytes behind a link."""
     grant = Grant(attachment=attachment_id, variant=variant, user=user, expires=expires)
     found = await attachment_actions.follow(attachments, grant, signature)
-    return Download(attachments, transfers, found, user)
+    return Download(attachments, found, user)
 
 
 class Download:
     """The answer with the content: opened once there is room for it, and sent in pieces as the reader takes them."""
 
-    def __init__(self, attachments: Attachments, transfers: Transfers, found: Found, user: str) -> None:
+    def __init__(self, attachments: Attachments, found: Found, user: str) -> None:
         self._attachments = attachments
-        self._transfers = transfers
         self._found = found
         self._user = user
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         original = self._found.variant is Variant.ORIGINAL
-        with self._transfers.admit(self._user) as transfer:
+        with self._attachments.transfers.admit(self._user) as transfer:
             transfer.hold(self._found.row.size if original else THUMBNAIL_BYTES)
             opened = await attachment_actions.open_content(self._attachments, self._found)
             try:
@@ -150,14 +146,10 @@ def _headers(found: Found, size: int) -> list[tuple[bytes, bytes]]:
 
 def build_attachment_router(services: Attachments) -> Router:
     """The routes under `/attachments`, to go under `/api/v1`, whose guard lets only `content` pass unsigned."""
-    transfers = Transfers()
     return Router(
         path="/attachments",
         route_handlers=[upload, link, content],
-        dependencies={
-            "attachments": Provide(lambda: services, sync_to_thread=False),
-            "transfers": Provide(lambda: transfers, sync_to_thread=False),
-        },
+        dependencies={"attachments": Provide(lambda: services, sync_to_thread=False)},
         request_max_body_size=services.settings.max_bytes + FORM_BYTES,
         tags=["attachments"],
     )

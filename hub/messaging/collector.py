@@ -153,7 +153,10 @@ class Collector:
                 stamp = stamps.get(at) or stamps.setdefault(at, rfc3339(at))
                 fresh[draft.conversation, version].append(entry_of(draft, seq, stamp))
         for (conversation, version), entries in fresh.items():
-            self._announcer.appended(conversation, version, entries)
+            try:
+                self._announcer.appended(conversation, version, entries)
+            except Exception:  # they are committed: one conversation's fault must not end the loop for all
+                log.exception("announcing an append failed")
 
     async def _repeatedly(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until it is answered or `retry_s` have passed. Repeating is safe: what was committed is found by its client id (P3)."""

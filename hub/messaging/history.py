@@ -84,7 +84,8 @@ SELECT m.user_id::text, count(*), sum(c.head), sum(c.members_version), sum(coale
 FROM members m JOIN conversations c ON c.id = m.conversation
 LEFT JOIN LATERAL (
   SELECT sum(o.delivered_seq + o.read_seq) AS total
-  FROM (SELECT * FROM members o WHERE o.conversation = c.id AND o.to_seq IS NULL LIMIT $2) o HAVING count(*) < $2) r ON true
+  FROM (SELECT * FROM members o WHERE o.conversation = c.id AND o.to_seq IS NULL AND c.kind <> 'broadcast' LIMIT $2) o
+  HAVING count(*) < $2) r ON true
 WHERE m.user_id = ANY ($1::uuid[]) AND m.to_seq IS NULL GROUP BY m.user_id
 """
 

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Raw
 
 from hub.platform.error import ErrorCode, Refusal
+from hub.platform.identifier import is_id
 
 SYSTEM = "00000000-0000-0000-0000-000000000000"
 """The sender of entries that no person wrote; shown as null."""
@@ -193,6 +194,9 @@ def draft(
     content = decoder.decode(body)
     if isinstance(content, TextBody) and len(content.text) > text_chars:
         raise Refusal(ErrorCode.TOO_LARGE, fields={"body.text": f"at most {text_chars} characters"})
+    attachment = content.attachment if isinstance(content, AttachmentBody | VoiceBody) else None
+    if attachment is not None and not is_id(attachment):
+        raise refusal_of(Status.NO_SUCH_ATTACHMENT)
     return Draft(
         conversation=conversation,
         sender=sender,
@@ -200,7 +204,7 @@ def draft(
         type=entry_type,
         body=msgspec.json.encode(content),
         target=target,
-        attachment=content.attachment if isinstance(content, AttachmentBody | VoiceBody) else None,
+        attachment=attachment,
     )
 
 

@@ -31,7 +31,7 @@ WITH input AS (
     AND (m.delivered_seq < greatest(l.delivered, l.read) OR m.read_seq < l.read)
   RETURNING m.conversation, m.user_id, m.delivered_seq, m.read_seq
 )
-SELECT l.conversation::text, l.user_id::text, greatest(l.delivered, l.read) > l.until AS ahead, l.members_version,
+SELECT l.conversation::text, l.user_id::text, l.until, l.members_version,
        v.delivered_seq, v.read_seq
 FROM locked l LEFT JOIN moved v ON v.conversation = l.conversation AND v.user_id = l.user_id
 """
@@ -40,12 +40,12 @@ log = structlog.get_logger()
 
 
 class _Mark:
-    __slots__ = ("delivered", "done", "read")
+    __slots__ = ("asked", "delivered", "read")
 
     def __init__(self) -> None:
         self.delivered = 0
         self.read = 0
-        self.done: list[Done] = []
+        self.asked: list[tuple[int, int, Done]] = []
 
 
 class Receipts:
@@ -63,7 +63,7 @@ class Receipts:
         mark = self._marks.setdefault((conversation, user), _Mark())
         mark.delivered = max(mark.delivered, delivered)
         mark.read = max(mark.read, read)
-        mark.done.append(done)
+        mark.asked.append((delivered, read, done))
         self._wake.set()
 
     async def mark(self, user: str, conversation: str, *, delivered: int, read: int) -> None:
@@ -102,15 +102,25 @@ class Receipts:
             log.exception("receipts failed", marks=len(marks))
             self._tell(marks, Refusal(ErrorCode.INTERNAL))
             return
-        for conversation, user, ahead, version, delivered_seq, read_seq in rows:
+        for conversation, user, until, version, delivered_seq, read_seq in rows:
             mark = marks.pop((conversation, user))
-            refusal = Refusal(ErrorCode.INVALID, fields={"seq": "no such entry yet"}) if ahead else None
-            self._tell({(conversation, user): mark}, refusal)
+            if max(mark.delivered, mark.read) > until:
+                self._part(user, conversation, mark, until)
+                continue
+            self._tell({(conversation, user): mark}, None)
             if delivered_seq is not None:
                 self._announcer.receipt_moved(conversation, version, user, delivered_seq, read_seq)
         self._tell(marks, Refusal(ErrorCode.NOT_FOUND, fields={"conversation": "unknown, or you are not a member"}))
 
+    def _part(self, user: str, conversation: str, mark: _Mark, until: int) -> None:
+        """Some of these are ahead of the log, so nothing was written: refuse those, and write the others next."""
+        for delivered, read, done in mark.asked:
+            if max(delivered, read) > until:
+                done(Refusal(ErrorCode.INVALID, fields={"seq": "no such entry yet"}))
+            else:
+                self.submit(user, conversation, delivered=delivered, read=read, done=done)
+
     def _tell(self, marks: dict[tuple[str, str], _Mark], refusal: Refusal | None) -> None:
         for mark in marks.values():
-            for done in mark.done:
+            for _, _, done in mark.asked:
                 done(refusal)

@@ -27,10 +27,12 @@ class Supervisor:
     `down` names the loops that are waiting for a restart, with the error that ended them: not empty means not ready.
     """
 
-    def __init__(self, sleep: Sleep = asyncio.sleep, clock: Clock | None = None) -> None:
+    def __init__(self, sleep: Sleep = asyncio.sleep, clock: Clock | None = None, cleanup_s: float = 20.0) -> None:
+        """A cancelled loop has `cleanup_s` to clean up; then it is cancelled again."""
         self.down: dict[str, str] = {}
         self._sleep = sleep
         self._clock = clock or SystemClock()
+        self._cleanup_s = cleanup_s
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     async def __aenter__(self) -> Self:
@@ -39,9 +41,12 @@ class Supervisor:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for task in self._tasks.values():
-            task.cancel()
-        await asyncio.gather(*self._tasks.values(), return_exceptions=True)
+        pending = set(self._tasks.values())
+        while pending:
+            for task in pending:
+                task.cancel()
+            # Again after a while: before Python 3.12 asyncio.wait_for may lose a cancellation.
+            _, pending = await asyncio.wait(pending, timeout=self._cleanup_s)
         self._tasks.clear()
         self.down.clear()
 

@@ -9,7 +9,7 @@ from hub.platform.error import RULES, ErrorCode, Refusal
 from hub.platform.text import Language, text
 from hub.realtime.frame import Broadcast, Form, finish
 from hub.realtime.outbox import Outbox, Pressure
-from hub.realtime.protocol import MSGPACK, BadFrame, Request, ServerFrame, decode, encode_json, failed
+from hub.realtime.protocol import MSGPACK, BadFrame, Request, ServerFrame, Typing, decode, encode_json, failed
 from hub.realtime.session import Close, Refuse, Session, State
 from hub.security.token import Principal
 
@@ -121,7 +121,14 @@ class Connection:
         elif isinstance(effect, Close):
             self.close(effect.code)
         else:
-            self._edge.perform(self, effect)
+            self._perform(effect)
+
+    def _perform(self, request: Request) -> None:
+        try:
+            self._edge.perform(self, request)
+        except Exception as error:  # a fault of ours costs the request, not the socket
+            log.error("request failed", op=type(request).__name__, error=type(error).__name__, exc_info=error)
+            self.refuse(None if isinstance(request, Typing) else request.ref, Refusal(ErrorCode.INTERNAL))
 
     def alive(self) -> None:
         self.heard_at, self.pinged = self._edge.now(), False
@@ -139,9 +146,9 @@ class Connection:
         if not self.session.hold(broadcast):
             self.push(broadcast.bytes_for(self.form), ephemeral=broadcast.ephemeral)
 
-    def reply(self, frame: ServerFrame) -> None:
-        """An answer to this device alone."""
-        self.push(finish(encode_json(frame), self.form))
+    def reply(self, *frames: ServerFrame) -> None:
+        """An answer to this device alone; several are taken or refused as one."""
+        self.push(b"".join([finish(encode_json(frame), self.form) for frame in frames]))
 
     def refuse(self, ref: int | None, refusal: Refusal) -> None:
         self.reply(failed(ref, refusal, self.language))

@@ -51,6 +51,7 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         super().__init__(config, server_state, app_state, _loop)
         self.listener: Listener | None = None
         self.paused = False
+        self._pong = b""
         self.ping_interval = None  # silence is watched by the gateway, without two timers per socket
         if config.ws_per_message_deflate:
             # No context is kept between messages, so that one compressed frame serves every socket.
@@ -110,10 +111,43 @@ class HubWebSocket(WebSocketsSansIOProtocol):
                 return
         self.listener.received(bytes(data), binary=binary)
 
+    def data_received(self, data: bytes) -> None:
+        # What follows a broken frame is read, so that it cannot reset the close, and dropped.
+        if self.conn.parser_exc is None:
+            super().data_received(data)
+
+    def handle_cont(self, event: Any) -> None:  # Any: uvicorn's own signature
+        if event.data or event.fin:  # empty fragments without end would be kept without bound
+            super().handle_cont(event)
+
     def handle_ping(self) -> None:
-        super().handle_ping()
-        if self.listener is not None:
-            self.listener.alive()
+        if self.listener is None:
+            super().handle_ping()
+            return
+        pong = b"".join(self.conn.data_to_send())
+        if self.paused:
+            self._pong = pong  # for who does not read, only the last is kept (RFC 6455, section 5.5.3)
+        else:
+            self.write(pong)
+        self.listener.alive()
+
+    def handle_close(self, event: Any) -> None:  # Any: uvicorn's own signature
+        super().handle_close(event)
+        self._end_soon()
+
+    def handle_parser_exception(self) -> None:
+        """Say why, then wait for the peer to leave: a socket closed on unread data is reset, and the close frame with it."""
+        if self.listener is None:
+            if self.conn.close_sent is None:  # broken before the handshake was complete
+                self.transport.abort()
+            else:
+                super().handle_parser_exception()
+            return
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._end_soon()
 
     def handle_pong(self, event: Any) -> None:  # Any: uvicorn's own signature
         if self.listener is not None:
@@ -140,7 +174,12 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         self.conn.send_close(code, reason)
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
-        self.close_timer = self.loop.call_later(CLOSE_S, self.transport.abort)
+        self._end_soon()
+
+    def _end_soon(self) -> None:
+        """Whoever neither answers a close nor reads what is still unsent is dropped."""
+        if self.close_timer is None and not self.disconnected:
+            self.close_timer = self.loop.call_later(CLOSE_S, self.transport.abort)
 
     def pause_writing(self) -> None:
         self.paused = True
@@ -151,8 +190,11 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         self.paused = False
         if self.listener is None:
             super().resume_writing()
-        else:
-            self.listener.writable()
+            return
+        pong, self._pong = self._pong, b""
+        if pong:
+            self.write(pong)
+        self.listener.writable()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)

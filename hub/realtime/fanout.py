@@ -24,6 +24,8 @@ from hub.realtime.told import Told
 Publish = Callable[[str, bytes], None]
 Later = Callable[[Awaitable[None]], None]
 
+MEMBERSHIPS_TOLD = 2500  # frames for one change of members: 50 who come in together, told to 50
+
 REPAIRED = Counter("hub_repaired_entries_total", "Entries told from PostgreSQL because no hint had come")
 
 log = structlog.get_logger()
@@ -85,29 +87,23 @@ class Fanout:
         self._with_roster(conversation, members_version, tell)
 
     def members_changed(self, changes: Sequence[MemberChange], told: Sequence[str]) -> None:
+        """Each is told their own; the others all of them, or only the newest version where that would be too many frames."""
+        shown = changes if len(changes) * len(told) <= MEMBERSHIPS_TOLD else changes[-1:]
         for change in changes:
-            frame = Membership(
-                conversation=change.conversation,
-                user=change.user,
-                role=change.role,
-                from_seq=change.from_seq,
-                members_version=change.members_version,
-                kind=change.kind,
-                to_seq=change.to_seq,
-                read_only=change.read_only,
-            )
-            broadcast = Broadcast([encode_json(frame)])
-            kind = HintKind.LEAVE if change.to_seq is not None else HintKind.MEMBERSHIP
-            for user in {*told, change.user}:
-                self._to_user(user, broadcast, kind if user == change.user else HintKind.FACT, change)
-            member = change.to_seq is None
-            self._later(self._rooms.place(change.user, change.conversation, member=member, from_seq=change.from_seq))
+            broadcast = Broadcast([encode_json(_membership(change))])
+            own = HintKind.LEAVE if change.to_seq is not None else HintKind.MEMBERSHIP
+            self._to_user(change.user, broadcast, own, change)
+            self._place(change.user, own, change.conversation, change.members_version, change.from_seq)
+            for user in told if change in shown else ():
+                if user != change.user:
+                    self._to_user(user, broadcast, HintKind.OTHERS, change)
+                    self._place(user, HintKind.OTHERS, change.conversation, change.members_version, change.from_seq)
 
     def typing(self, conversation: str, user: str, frame: ServerFrame) -> None:
         """Tell the others, if the roster is at hand and they are few; typing is never worth a read."""
         roster = self._rosters.get(conversation)
-        if roster is None or roster.large or user not in roster.users:
-            return
+        if roster is None or roster.large or user not in roster.users or conversation in self._waiting:
+            return  # while a roster is read, the one at hand may name somebody who was removed (P5)
         broadcast = Broadcast([encode_json(frame)], ephemeral=True)
         for other in roster.users:
             if other != user:
@@ -148,9 +144,19 @@ class Fanout:
             version=change.members_version if change else 0,
             first_seq=change.from_seq if change else 0,
             payloads=broadcast.payloads,
-            user=user,
         )
         self._publish(personal(user), pack(hint))
+
+    def _place(self, user: str, kind: int, conversation: str, version: int, from_seq: int) -> None:
+        """Let a user's sockets here in or out of what is a large conversation, or has just become one."""
+        if kind == HintKind.LEAVE:
+            self._rooms.expel(user, conversation)
+        elif personal(user) in self._registry:
+            self._with_roster(conversation, version, partial(self._admit, user, conversation, from_seq))
+
+    def _admit(self, user: str, conversation: str, from_seq: int, roster: Roster) -> None:
+        if roster.large:
+            self._rooms.admit(user, conversation, from_seq)
 
     def _remember(self, broadcast: Broadcast) -> None:
         if broadcast.conversation is not None:
@@ -194,9 +200,8 @@ class Fanout:
             return
         for connection in self._registry.members(channel):
             connection.tell(broadcast)
-        if hint.kind in (HintKind.MEMBERSHIP, HintKind.LEAVE):
-            member = hint.kind == HintKind.MEMBERSHIP
-            self._later(self._rooms.place(hint.user, hint.conversation, member=member, from_seq=hint.first_seq))
+        if hint.kind in (HintKind.MEMBERSHIP, HintKind.LEAVE, HintKind.OTHERS):
+            self._place(channel[2:], hint.kind, hint.conversation, hint.version, hint.first_seq)
 
     # Rosters that must be read first
 
@@ -222,3 +227,16 @@ class Fanout:
             roster = self._rosters.get(conversation, version)
             if roster is not None:
                 tell(roster)
+
+
+def _membership(change: MemberChange) -> Membership:
+    return Membership(
+        conversation=change.conversation,
+        user=change.user,
+        role=change.role,
+        from_seq=change.from_seq,
+        members_version=change.members_version,
+        kind=change.kind,
+        to_seq=change.to_seq,
+        read_only=change.read_only,
+    )

@@ -52,7 +52,7 @@ class Gateway:
             burst=float(limits.frames_burst),
             strikes=limits.flood_strikes,
             unanswered=limits.frames_burst,
-            held_bytes=limits.outbox_bytes,
+            held_bytes=limits.outbox_soft_bytes,  # released beside the resume, which is as large: both must fit the outbox
         )
 
     def bind(
@@ -87,7 +87,7 @@ class Gateway:
         """Hear the user's channel from now on; returns when Redis has confirmed it, or is away."""
         channel = personal(connection.user)
         if connection in self._connections and channel not in self._registry.channels_of(connection):
-            others = self._registry.members(channel)
+            others = [other for other in self._registry.members(channel) if other.close_code is None]
             if len(others) >= self._settings.realtime.sockets_per_user:
                 others[0].close(ErrorCode.TOO_MANY_SOCKETS)
             if self._registry.join(channel, connection):

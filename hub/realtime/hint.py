@@ -6,11 +6,14 @@ import msgspec
 
 
 class HintKind(IntEnum):
+    """`MEMBERSHIP` and `LEAVE` speak of whom they are told to, `OTHERS` of the membership of somebody else."""
+
     ENTRIES = 0
     FACT = 1
     EPHEMERAL = 2
     MEMBERSHIP = 3
     LEAVE = 4
+    OTHERS = 5
 
 
 class Hint(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -22,7 +25,6 @@ class Hint(msgspec.Struct, frozen=True, array_like=True, gc=False):
     version: int
     first_seq: int
     payloads: list[bytes]
-    user: str = ""
 
 
 _encoder = msgspec.msgpack.Encoder()

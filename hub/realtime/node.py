@@ -54,7 +54,7 @@ class Node:
             on_change=self.gateway.presence_changed,
         )
         self._rosters = Rosters(pool, large)
-        rooms = Rooms(pool, registry, self._rosters, self.broker.subscribe, self.broker.unsubscribe, self.crew.start)
+        rooms = Rooms(pool, registry, self.broker.subscribe, self.broker.unsubscribe, self.crew.start)
         self.fanout = Fanout(
             self.name,
             registry,

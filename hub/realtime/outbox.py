@@ -26,8 +26,8 @@ class Outbox:
         owed = self.size + unsent + len(frames)
         if ephemeral and owed > self._soft_bytes:
             return Pressure.DROPPED
-        # A single page may be larger than the bound; it is owed to a socket that has nothing else to read yet.
-        if owed > self._hard_bytes and self.size + unsent > 0:
+        # A page or a resume may by itself be larger than the bound; a socket that is not behind takes it.
+        if owed > self._hard_bytes and self.size + unsent > self._soft_bytes:
             return Pressure.CLOSE
         self._frames.append(frames)
         self.size += len(frames)

@@ -1,7 +1,7 @@
 """What each request of a socket sets in motion, and the answer that follows. The session has already let it pass."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import asyncpg
@@ -18,15 +18,17 @@ from hub.messaging.retry import TRANSIENT
 from hub.messaging.roster import acquainted
 from hub.platform.clock import Clock, rfc3339
 from hub.platform.error import ErrorCode, Refusal
+from hub.platform.http_error import is_outage
 from hub.platform.identifier import is_id
 from hub.platform.settings import Settings
 from hub.realtime import protocol as wire
 from hub.realtime.connection import Connection
 from hub.realtime.crew import Crew
 from hub.realtime.fanout import Fanout
+from hub.realtime.frame import Broadcast
 from hub.realtime.gateway import Gateway
 from hub.realtime.heads import Digests
-from hub.realtime.resume import Resume, pages_of, read_resume
+from hub.realtime.resume import Resume, moment_of, pages_of, read_resume
 
 STREAM_SLACK = timedelta(
     seconds=30
@@ -102,18 +104,17 @@ class Performer:
             if not is_id(request.conversation):
                 raise Refusal(ErrorCode.NOT_FOUND, fields={"conversation": "unknown, or you are not a member"})
             self._collector.submit(entry, self._acking(connection, request))
+            connection.session.unanswered += 1
         except msgspec.ValidationError as error:
             connection.refuse(request.ref, wire.body_refusal(error))
-        except (msgspec.MsgspecError, UnicodeError, ValueError, RecursionError):
-            connection.refuse(request.ref, Refusal(ErrorCode.INVALID, fields={"body": "not an object of text"}))
+        except (msgspec.DecodeError, RecursionError):
+            connection.refuse(request.ref, wire.not_a_body())
         except Refusal as refusal:
             connection.refuse(request.ref, refusal)
 
     def _acking(
         self, connection: Connection, request: wire.Send | wire.Edit | wire.Recall
     ) -> Callable[[Outcome], None]:
-        connection.session.unanswered += 1
-
         def done(outcome: Outcome) -> None:
             connection.session.unanswered -= 1
             if isinstance(outcome, Refusal):
@@ -221,7 +222,7 @@ class Performer:
                     ErrorCode.TOO_LARGE, fields={"cursors": f"at most {most}; GET /conversations pages through more"}
                 )
         except Refusal as refusal:
-            connection.session.not_resumed()
+            self._not_resumed(connection)
             connection.refuse(request.ref, refusal)
             return
         if not self._admit(connection, request.ref):
@@ -243,11 +244,14 @@ class Performer:
                 connection.session.not_resumed()
                 connection.close(ErrorCode.UNAVAILABLE)
                 raise
-            connection.reply(self._welcome(connection, ref, resume))
-            for conversation, entries in found.items():
-                for page in pages_of(conversation, entries, most, snapshot=False):
-                    connection.reply(page)
-            self._release(connection, {c: entries[-1].seq for c, entries in found.items()}, resume)
+            pages = [
+                page
+                for conversation, entries in found.items()
+                for page in pages_of(conversation, entries, most, snapshot=False)
+            ]
+            connection.reply(self._welcome(connection, ref, resume), *pages)
+            read_until = {c: entries[-1].seq for c, entries in found.items()}
+            self._release(connection, *connection.session.resumed(read_until))
 
         self._answer(connection, ref, self._counted(work()))
 
@@ -256,22 +260,20 @@ class Performer:
             async with self._reads:
                 resume = await self._read_resume(connection, request, since)
         except BaseException:
-            connection.session.not_resumed()
+            self._not_resumed(connection)
             raise
-        connection.reply(self._welcome(connection, request.ref, resume))
-        for frame in (*resume.pages, *resume.gaps):
-            connection.reply(frame)
-        self._release(connection, resume.read_until, resume)
+        connection.reply(self._welcome(connection, request.ref, resume), *resume.pages, *resume.gaps)
+        self._release(connection, *connection.session.resumed(resume.read_until))
 
-    def _release(self, connection: Connection, read_until: Mapping[str, int], resume: Resume) -> None:
-        """Tell what came live while the resume was read; too much to hold becomes a gap after what was read."""
-        held, overflowed = connection.session.resumed(read_until)
+    def _release(self, connection: Connection, held: Sequence[Broadcast], overflowed: Mapping[str, int]) -> None:
+        """Tell what came live while the resume was read; what was too much to hold is a gap."""
         for broadcast in held:
             connection.tell(broadcast)
-        for conversation in sorted(overflowed):
-            head = resume.heads.get(conversation)
-            after = read_until.get(conversation, head.seq if head else 0)
-            connection.reply(wire.Gap(conversation=conversation, from_=after + 1))
+        for conversation, seq in sorted(overflowed.items()):
+            connection.reply(wire.Gap(conversation=conversation, from_=seq))
+
+    def _not_resumed(self, connection: Connection) -> None:
+        self._release(connection, *connection.session.not_resumed())
 
     async def _read_resume(self, connection: Connection, request: wire.Hello, since: datetime | None) -> Resume:
         """Listen first, then read: what is committed in between comes twice and is merged, never not at all."""
@@ -285,6 +287,7 @@ class Performer:
                 since,
                 page=limits.resume_page,
                 limit=limits.resume_limit,
+                most_bytes=limits.outbox_soft_bytes,
             )
             if not await self._gateway.enter_rooms(connection, resume.large):
                 return resume
@@ -326,10 +329,13 @@ class Performer:
             except msgspec.ValidationError as error:
                 connection.refuse(ref, wire.body_refusal(error))
             except msgspec.DecodeError:
-                connection.refuse(ref, Refusal(ErrorCode.INVALID, fields={"body": "not an object of text"}))
+                connection.refuse(ref, wire.not_a_body())
             except TRANSIENT:
                 connection.refuse(ref, Refusal(ErrorCode.UNAVAILABLE, retry_after_ms=2000))
             except Exception as error:
+                if is_outage(error):
+                    connection.refuse(ref, Refusal(ErrorCode.UNAVAILABLE, retry_after_ms=2000))
+                    return
                 log.error("request failed", error=type(error).__name__, exc_info=error)
                 connection.refuse(ref, Refusal(ErrorCode.INTERNAL))
             finally:
@@ -350,12 +356,7 @@ def _ack(request: wire.Send | wire.Edit | wire.Recall, appended: Appended) -> wi
 
 
 def _since(text: str | None) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        since = datetime.fromisoformat(text)
-    except ValueError:
-        since = None
-    if since is None or since.tzinfo is None:
+    since = moment_of(text) if text is not None else None
+    if text is not None and since is None:
         raise Refusal(ErrorCode.INVALID, fields={"since": "a time like 2026-11-22T08:00:00.000Z"})
     return since

@@ -294,8 +294,13 @@ def failed(ref: int | None, refusal: Refusal, language: Language = "zh") -> Fail
 
 
 def json_of(raw: Raw, *, packed: bool) -> bytes:
-    """A carried body as JSON, whichever way it arrived."""
-    return _json.encode(msgspec.msgpack.decode(raw)) if packed else bytes(raw)
+    """A carried body as JSON, whichever way it arrived. Raises `Refusal` for MessagePack that JSON cannot say."""
+    if not packed:
+        return bytes(raw)
+    try:
+        return _json.encode(msgspec.msgpack.decode(raw))
+    except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
+        raise not_a_body() from None
 
 
 class _RefOnly(msgspec.Struct):
@@ -305,14 +310,14 @@ class _RefOnly(msgspec.Struct):
 def _ref_of(data: bytes, packed: bool) -> int | None:
     try:
         ref = (msgspec.msgpack if packed else msgspec.json).decode(data, type=_RefOnly).ref
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return ref if isinstance(ref, int) else None
 
 
 _UNKNOWN = re.compile(r"unknown field `([^`]*)`")
 _MISSING = re.compile(r"missing required field `([^`]*)`")
-_PATH = re.compile(r" - at `\$\.?([^`]*)`$")
+_PATH = re.compile(r" - at (?:`key` in )?`\$\.?([^`]*)`$")
 
 
 def _explain(message: str) -> Refusal:
@@ -336,6 +341,10 @@ def body_refusal(error: msgspec.ValidationError) -> Refusal:
     refusal = _explain(str(error))
     fields = {f"body.{name}": reason for name, reason in refusal.fields.items()} or {"body": "not of this entry type"}
     return Refusal(ErrorCode.INVALID, fields=fields)
+
+
+def not_a_body() -> Refusal:
+    return Refusal(ErrorCode.INVALID, fields={"body": "not an object of text"})
 
 
 def schema_types() -> tuple[Any, Any]:  # Any: typing unions, which mypy has no type for

@@ -1,7 +1,7 @@
 """What a returning device is sent: the welcome, and pages with what it lacks. Two statements, a third when keys are not at hand."""
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -11,6 +11,8 @@ from hub.realtime.protocol import Gap, Head, Page
 
 BUDGET = 5000  # entries in one resume; what is beyond is named in gaps and fetched by the client
 CLOCK_SLACK = timedelta(seconds=10)  # a row's time is taken before its commit is visible
+ENTRY_BYTES = 300  # of a frame's keys and ids around an entry's body
+OLDEST = datetime(2000, 1, 1, tzinfo=UTC)  # moments are subtracted from; year 1 would leave the calendar
 
 
 class Resume(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,9 +25,16 @@ class Resume(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def read_resume(
-    history: History, user: str, cursors: Mapping[str, int], since: datetime | None, *, page: int, limit: int
+    history: History,
+    user: str,
+    cursors: Mapping[str, int],
+    since: datetime | None,
+    *,
+    page: int,
+    limit: int,
+    most_bytes: int,
 ) -> Resume:
-    """Everything after `cursors` that `user` may see. Raises what the database raises."""
+    """Everything after `cursors` that `user` may see, as far as `most_bytes` go. Raises what the database raises."""
     standings = await history.standings(user, since - CLOCK_SLACK if since else None)
     shown = standings[:HEADS]
     spans, gaps = plan(shown, cursors, page=page, limit=limit)
@@ -39,6 +48,10 @@ async def read_resume(
     read_until = {s.conversation: s.until for s in shown if s.conversation in cursors}
     for gap in gaps:
         read_until.pop(gap.conversation, None)
+    pages, left_out = fit(pages, most_bytes)
+    for conversation, seq in left_out.items():
+        gaps.append(Gap(conversation=conversation, from_=(seq or cursors[conversation]) + 1))
+        read_until[conversation] = seq
     return Resume(
         heads={standing.conversation: head_of(standing) for standing in shown},
         more=len(standings) > HEADS,
@@ -64,7 +77,8 @@ def plan(
         if lacking <= 0:
             continue
         if lacking > limit:
-            after, lacking = standing.until - page, page
+            after = max(after, standing.until - page)
+            lacking = standing.until - after
         if lacking > left:
             gaps.append(Gap(conversation=standing.conversation, from_=cursors[standing.conversation] + 1))
             continue
@@ -85,6 +99,34 @@ def pages_of(conversation: str, entries: list[Entry], size: int, *, snapshot: bo
         )
         for number, cut in enumerate(cuts)
     ]
+
+
+def fit(pages: list[Page], most_bytes: int) -> tuple[list[Page], dict[str, int]]:
+    """The pages that may be owed to a socket at once, and where conversations end that lost pages: their last seq that stays, or 0.
+
+    The first page always stays. The client fetches the rest at its own pace; owed all at once it would be closed as slow.
+    """
+    kept: list[Page] = []
+    left_out: dict[str, int] = {}
+    size = 0
+    for page in pages:
+        size += sum(ENTRY_BYTES + len(entry.body) for entry in page.entries)
+        if kept and size > most_bytes:
+            last = kept[-1]
+            mine = last.conversation == page.conversation
+            left_out.setdefault(page.conversation, last.entries[-1].seq if mine else 0)
+        else:
+            kept.append(page)
+    return kept, left_out
+
+
+def moment_of(text: str) -> datetime | None:
+    """A client's time, which names its zone; None for anything else."""
+    try:
+        moment = datetime.fromisoformat(text)
+        return max(moment.astimezone(UTC), OLDEST) if moment.tzinfo is not None else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def head_of(standing: Standing) -> Head:

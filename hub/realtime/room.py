@@ -1,16 +1,17 @@
 """Large conversations on this node: which sockets hear `c:<conversation>`, checked against the version of each hint (P5)."""
 
+import sys
 from collections.abc import Awaitable, Callable
 
 import asyncpg
 import structlog
 
-from hub.messaging.roster import Rosters
 from hub.realtime.connection import Connection
 from hub.realtime.frame import Broadcast
 from hub.realtime.protocol import Gap, encode_json
 from hub.realtime.registry import Registry
 
+NOBODY = sys.maxsize
 QUEUED = 1000  # broadcasts of one room while its members are read again; more become one gap
 
 _STILL_MEMBERS = """SELECT user_id::text FROM members
@@ -20,12 +21,13 @@ log = structlog.get_logger()
 
 
 class _Room:
-    __slots__ = ("from_seqs", "last_from_seq", "overflow_from", "queue", "reading", "version")
+    __slots__ = ("entered", "from_seqs", "last_from_seq", "overflow_from", "queue", "reading", "version")
 
     def __init__(self, version: int) -> None:
         self.version = version
         self.queue: list[tuple[int, Broadcast]] = []
         self.reading = False
+        self.entered = NOBODY  # the lowest version by which somebody was let in since the reading began
         self.overflow_from: int | None = None
         self.from_seqs: dict[Connection, int] = {}  # of those who do not see everything
         self.last_from_seq = 1  # the highest of them: what is newer needs no look at each
@@ -38,14 +40,12 @@ class Rooms:
         self,
         pool: asyncpg.Pool,
         registry: Registry[Connection],
-        rosters: Rosters,
         subscribe: Callable[[str], None],
         unsubscribe: Callable[[str], None],
         later: Callable[[Awaitable[None]], None],
     ) -> None:
         self._pool = pool
         self._registry = registry
-        self._rosters = rosters
         self._subscribe = subscribe
         self._unsubscribe = unsubscribe
         self._later = later
@@ -56,11 +56,10 @@ class Rooms:
         if self._registry.join(f"c:{conversation}", connection):
             self._subscribe(f"c:{conversation}")
             self._rooms[conversation] = _Room(version)
-        elif (room := self._rooms.get(conversation)) is not None and version < room.version:
-            room.version = version  # this socket was judged by an older membership, so the next hint checks again
-
+        room = self._rooms[conversation]
+        room.version = min(room.version, version)  # judged by an older membership, so the next hint checks again
+        room.entered = min(room.entered, version)
         if from_seq > 1:
-            room = self._rooms[conversation]
             room.from_seqs[connection] = from_seq
             room.last_from_seq = max(room.last_from_seq, from_seq)
 
@@ -75,19 +74,16 @@ class Rooms:
         self._unsubscribe(channel)
         self._rooms.pop(channel[2:], None)
 
-    async def place(self, user: str, conversation: str, *, member: bool, from_seq: int) -> None:
-        """Somebody's membership changed: move their sockets here in or out, if the conversation is large."""
-        connections = self._registry.members(f"u:{user}")
-        if not member:
-            for connection in connections:
-                self.leave(conversation, connection)
-            return
-        if connections:
-            await self._rosters.load([conversation])
-            roster = self._rosters.get(conversation)
-            if roster is not None and roster.large:
-                for connection in connections:
-                    self.enter(conversation, connection, 0, from_seq)
+    def admit(self, user: str, conversation: str, from_seq: int) -> None:
+        """A member of what is a large conversation now: those of their sockets that do not hear it yet do from now on."""
+        for connection in self._registry.members(f"u:{user}"):
+            if f"c:{conversation}" not in self._registry.channels_of(connection):
+                self.enter(conversation, connection, 0, from_seq)
+
+    def expel(self, user: str, conversation: str) -> None:
+        """No member any more."""
+        for connection in self._registry.members(f"u:{user}"):
+            self.leave(conversation, connection)
 
     def tell(self, conversation: str, version: int, broadcast: Broadcast) -> None:
         room = self._rooms.get(conversation)
@@ -121,6 +117,7 @@ class Rooms:
         while room.queue:
             version = max(version for version, _ in room.queue)
             here = self._registry.members(channel)
+            room.entered = NOBODY
             try:
                 rows = await self._pool.fetch(_STILL_MEMBERS, conversation, [c.user for c in here])
             except Exception as error:
@@ -128,6 +125,8 @@ class Rooms:
                 log.warning("room not read", error=type(error).__name__)
                 room.queue.clear()
                 break
+            if room.entered < version:
+                continue  # who came in meanwhile was judged by an older membership than this and must be looked at, too
             members = {row[0] for row in rows}
             for connection in here:
                 if connection.user not in members:

@@ -53,6 +53,7 @@ class Session:
         "_held_bytes",
         "_limits",
         "_overflowed",
+        "_resync",
         "_strikes",
         "_tokens",
         "state",
@@ -68,7 +69,8 @@ class Session:
         self._strikes = 0
         self._held: list[Broadcast] | None = None
         self._held_bytes = 0
-        self._overflowed: set[str] = set()
+        self._overflowed: dict[str, int] = {}
+        self._resync = False
 
     def receive(self, request: Request, now: float) -> Effect:
         """What to do with a frame: perform it (the request itself is the answer), refuse it, or close."""
@@ -78,6 +80,7 @@ class Session:
         if isinstance(request, Hello):
             if self.state is State.RESUMING:
                 return Refuse(ref, Refusal(ErrorCode.CONFLICT, fields={"op": "a hello is being answered already"}))
+            self._resync = self.state is State.READY
             self.state = State.RESUMING
             self._held = []
             return request
@@ -114,25 +117,33 @@ class Session:
         size = sum(map(len, broadcast.payloads))
         if self._held_bytes + size > self._limits.held_bytes:
             if broadcast.conversation is not None:
-                self._overflowed.add(broadcast.conversation)
+                first = self._overflowed.get(broadcast.conversation, broadcast.first_seq)
+                self._overflowed[broadcast.conversation] = min(first, broadcast.first_seq)
         else:
             self._held.append(broadcast)
             self._held_bytes += size
         return True
 
-    def resumed(self, read_until: Mapping[str, int]) -> tuple[list[Broadcast], set[str]]:
-        """The resume was sent: what waited and is still lacking, and the conversations of which too much came to hold."""
+    def resumed(self, read_until: Mapping[str, int]) -> tuple[list[Broadcast], dict[str, int]]:
+        """The resume was sent: what waited and is still lacking, and for conversations of which too much came to hold,
+        the first seq that may be missing."""
         held, overflowed = self._held or [], self._overflowed
-        self._held, self._held_bytes, self._overflowed = None, 0, set()
+        self._held, self._held_bytes, self._overflowed = None, 0, {}
         if self.state is State.RESUMING:
             self.state = State.READY
-        return merge(read_until, held), overflowed
+        return merge(read_until, held), {c: max(seq, read_until.get(c, 0) + 1) for c, seq in overflowed.items()}
 
-    def not_resumed(self) -> None:
-        """The resume failed; the client will say hello again. What waited is dropped: it will be read then."""
-        self._held, self._held_bytes, self._overflowed = None, 0, set()
+    def not_resumed(self) -> tuple[list[Broadcast], dict[str, int]]:
+        """The resume failed; the answer is as that of `resumed`.
+
+        A first hello will be said again, and what waited is read then. A resync leaves the socket as it was, owed everything.
+        """
+        if self._resync:
+            return self.resumed({})
+        self._held, self._held_bytes, self._overflowed = None, 0, {}
         if self.state is State.RESUMING:
             self.state = State.GREETING
+        return [], {}
 
     def close(self) -> None:
         self.state = State.CLOSED

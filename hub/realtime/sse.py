@@ -18,6 +18,7 @@ from hub.realtime.frame import Form
 from hub.realtime.gateway import Gateway
 from hub.realtime.performer import Performer
 from hub.realtime.protocol import Hello
+from hub.realtime.resume import moment_of
 from hub.security.token import Principal
 
 
@@ -91,13 +92,8 @@ class EventStream:
 
 
 def _moment(text: str | None) -> datetime | None:
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = moment_of(text) if text else None
+    if text and moment is None:
         raise Refusal(ErrorCode.INVALID, fields={"Last-Event-ID": "the id of an event of this stream"})
     return moment
 

@@ -1,6 +1,7 @@
 """The WebSocket upgrade: who is asking is known before the 101, without a database read for tokens; a refusal is an HTTP answer."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -11,7 +12,8 @@ from hub.accounts.actions import Accounts
 from hub.accounts.guard import Gate
 from hub.platform.clock import Clock
 from hub.platform.error import RULES, ErrorCode, Refusal
-from hub.platform.text import Language, language_of, text
+from hub.platform.http import Context, ErrorBody, Failure, context_of
+from hub.platform.text import text
 from hub.realtime.connection import form_of
 from hub.realtime.engine import EXTENSION, HubWebSocket
 from hub.realtime.gateway import Gateway
@@ -33,7 +35,7 @@ class Upgrade:
 
     async def answer(self, socket: WebSocket[Any, Any, Any]) -> None:  # Any: Litestar's user, auth and state
         """Accept and hand the socket to the gateway, or refuse with the status of the error table."""
-        language = language_of(socket.headers.get("accept-language"))
+        context = context_of(socket.scope)
         offered = list(socket.scope["subprotocols"])
         try:
             self._gateway.admit()
@@ -43,14 +45,14 @@ class Upgrade:
             subprotocol = choose(offered)
             principal = await self._principal(socket.headers.get("authorization", ""), offered)
         except Refusal as refusal:
-            await _deny(socket, refusal, language)
+            await _deny(socket, refusal, context, self._clock.now())
             return
         try:
             await socket.accept(subprotocols=subprotocol)
         except WebSocketDisconnect:
             return
         form = form_of(subprotocol, deflate=engine.deflates)
-        engine.adopt(self._gateway.connect(engine, principal, form, language))
+        engine.adopt(self._gateway.connect(engine, principal, form, context.language))
 
     async def _principal(self, authorization: str, offered: Sequence[str]) -> Principal:
         scheme, _, header = authorization.partition(" ")
@@ -73,16 +75,19 @@ def choose(offered: Sequence[str]) -> str:
     raise Refusal(ErrorCode.INVALID, fields={"Sec-WebSocket-Protocol": f"{JSON} or {MSGPACK}"})
 
 
-async def _deny(socket: WebSocket[Any, Any, Any], refusal: Refusal, language: Language) -> None:
+async def _deny(socket: WebSocket[Any, Any, Any], refusal: Refusal, context: Context, now: datetime) -> None:
+    """The same wrapper as on every other HTTP answer."""
     status = RULES[refusal.code].http
-    body = {
-        "success": False,
-        "code": status,
-        "message": text(refusal.text, language),
-        "data": None,
-        "error": {"type": refusal.code, "fields": refusal.fields},
-    }
-    headers = [(b"content-type", b"application/json")]
+    body = Failure(
+        success=False,
+        code=status,
+        message=text(refusal.text, context.language),
+        data=None,
+        timestamp=int(now.timestamp() * 1000),
+        request_id=context.request_id,
+        error=ErrorBody(refusal.code.value, refusal.fields),
+    )
+    headers = [(b"content-type", b"application/json"), (b"x-request-id", context.request_id.encode())]
     if refusal.retry_after_ms is not None:
         headers.append((b"retry-after", str(-(-refusal.retry_after_ms // 1000)).encode()))
     send: Any = socket.send  # Any: messages of the ASGI extension `websocket.http.response`

@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from hub.messaging import actions, attachment_actions
 from hub.messaging.attachment import AttachmentKind, Variant
@@ -15,8 +16,9 @@ from tests.integration.attachment_scene import CHOSEN, AttachmentScene
 from tests.sample_file import GENUINE, HTML, MP3_FRAME, PDF, SVG, archive, bomb, photo, picture
 
 
-@pytest.fixture
-def scene(database: Database, tmp_path: Path) -> AttachmentScene:
+@pytest_asyncio.fixture
+async def scene(database: Database, tmp_path: Path) -> AttachmentScene:
+    await database.log.execute("DELETE FROM attachments")  # those of other tests, whose folders are others
     return AttachmentScene(database, tmp_path)
 
 

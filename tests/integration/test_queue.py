@@ -32,7 +32,8 @@ async def consuming(
         try:
             yield task
         finally:
-            task.cancel()
+            if not task.cancelling():
+                task.cancel()
 
 
 async def test_every_job_is_done_once_when_a_worker_runs(queue: Queue) -> None:

@@ -2,7 +2,7 @@
 
 import os
 
-from bench.meter import LOAD, Cores, Meter, Stat, Usage, parse_stat, share_cores, tree
+from bench.meter import LOAD, Cores, Meter, Stat, Usage, parse_busy, parse_stat, share_cores, tree
 
 LINE = "7 (a b) c) S 3 7 7 0 -1 4194560 9 9 0 0 100 50 20 10 20 0 1 0 999 1000000 25 184467 1 1 0"
 
@@ -32,6 +32,24 @@ def test_a_meter_counts_what_is_used_when_running() -> None:
     assert set(usage.cpu_s) == {"self", LOAD}
     assert 0 < usage.cpu_s[LOAD] <= usage.wall_s * 1.1
     assert meter.rss_bytes("self") > 0
+
+
+def test_busy_seconds_are_those_of_the_asked_cores_when_there_are_more() -> None:
+    """User, nice, system and steal; neither idle nor waiting nor interrupts."""
+    text = "cpu  9 9 9 9 9 9 9 9 0 0\ncpu0 10 20 30 999 999 999 999 40 0 0\ncpu1 1 1 1 1 1 1 1 1 0 0\nintr 5 0\n"
+
+    assert parse_busy(text, {0}) == 100 / os.sysconf("SC_CLK_TCK")
+    assert parse_busy(text, set()) == 0
+
+
+def test_what_others_take_is_told_when_a_role_has_a_core() -> None:
+    """All that is used on the core but by the watched role; nothing when no core is watched."""
+    watching, plain = Meter({"self": os.getpid()}, "self", {0}), Meter({"self": os.getpid()})
+    watching.start()
+    plain.start()
+
+    assert watching.stop().foreign_s >= 0
+    assert plain.stop().foreign_s == 0
 
 
 def test_shares_are_of_one_core_when_a_role_uses_two() -> None:

@@ -58,11 +58,15 @@ def test_doubts_are_said_when_the_load_generator_or_the_storage_is_the_limit() -
     """A saturated phase whose server was not busy, or whose load generator was, proves no limit of the server."""
     busy = judge(SCENARIO, {BARE: outcome(1, 1, load=0.95)}).warnings
     idle = judge(SCENARIO, {BARE: outcome(1, 1, server=0.5)}).warnings
+    shared = Outcome(outcome(1, 1).figures, {"saturated": Usage(1.0, {SERVER: 0.5, LOAD: 0.5}, foreign_s=0.45)})
     refused = judge(SCENARIO, {BARE: outcome(1, 1, failures=3)}).warnings
 
     assert len(busy) == len(idle) == len(refused) == 1
     assert "load generator used 95%" in busy[0]
     assert "not full" in idle[0]
+    assert [doubt.partition(": ")[2] for doubt in judge(SCENARIO, {HUB: shared}).warnings] == [
+        "others took 45% of the server's core; trust figures per CPU-second"
+    ]
     assert "3 sends were refused" in refused[0]
 
 

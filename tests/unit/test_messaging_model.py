@@ -58,8 +58,10 @@ def test_a_body_is_kept_in_one_form_whatever_way_it_was_written() -> None:
 
 def test_an_upload_is_named_in_the_draft_when_the_body_carries_one() -> None:
     """The append checks it in the same transaction."""
-    assert draft("image", b'{"attachment":"f"}').attachment == "f"
-    assert draft("voice", b'{"attachment":"f","durationMs":900}').attachment == "f"
+    upload = new_id()
+
+    assert draft("image", f'{{"attachment":"{upload}"}}'.encode()).attachment == upload
+    assert draft("voice", f'{{"attachment":"{upload}","durationMs":900}}'.encode()).attachment == upload
     assert draft("text", b'{"text":"hi"}').attachment is None
 
 
@@ -72,6 +74,7 @@ def test_an_upload_is_named_in_the_draft_when_the_body_carries_one() -> None:
         ("react", b'{"emoji":"+"}', None, "target"),
         ("text", b'{"text":"hi"}', 3, "target"),
         ("text", b'{"text":"12345678901"}', None, "body.text"),
+        ("image", b'{"attachment":"no id"}', None, "body.attachment"),
     ],
 )
 def test_a_draft_is_refused_by_field(entry_type: str, body: bytes, target: int | None, field: str) -> None:

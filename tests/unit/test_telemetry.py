@@ -19,12 +19,13 @@ def stream() -> Iterator[io.StringIO]:
     """Logging goes here for one test, and back where it went before."""
     root = logging.getLogger()
     before = root.handlers[:], root.level
+    configured = structlog.get_config()
     taken = io.StringIO()
     yield taken
     root.handlers[:], level = before
     root.setLevel(level)
     logging.captureWarnings(False)
-    structlog.reset_defaults()
+    structlog.configure(**configured)
 
 
 def test_line_is_one_json_object_when_the_format_is_json(stream: io.StringIO) -> None:

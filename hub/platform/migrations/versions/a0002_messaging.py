@@ -75,8 +75,9 @@ TABLES = (
         has_thumbnail boolean NOT NULL DEFAULT false,
         key_id uuid NOT NULL,
         created_at timestamptz NOT NULL DEFAULT clock_timestamp())""",
-    "COMMENT ON COLUMN attachments.seq IS 'the entry that carries it; null until one does'",
+    "COMMENT ON COLUMN attachments.seq IS 'the entry that carries it; null until one does, 0 while it is being removed'",
     "CREATE INDEX attachments_orphans ON attachments (created_at) WHERE seq IS NULL",
+    "CREATE INDEX attachments_condemned ON attachments (id) WHERE seq = 0",
 )
 
 # One round trip: the first statement locks the conversations in id order, the second sees a fresh snapshot, so a retry that was
@@ -119,7 +120,8 @@ BEGIN
         WHEN i.attachment IS NOT NULL AND i.ord > i.first_use THEN 5
         WHEN i.attachment IS NOT NULL AND NOT EXISTS (
           SELECT 1 FROM attachments a
-          WHERE a.id = i.attachment AND a.owner = i.sender AND a.conversation = i.conversation AND a.seq IS NULL) THEN 5
+          WHERE a.id = i.attachment AND a.owner = i.sender AND a.conversation = i.conversation AND a.kind = i.type
+            AND a.seq IS NULL) THEN 5
         ELSE 0 END AS status
     FROM input i
     LEFT JOIN conversations c ON c.id = i.conversation
@@ -140,7 +142,7 @@ BEGIN
     FROM (SELECT n.conversation, max(n.new_seq) AS max_seq FROM numbered n WHERE n.status = 0 GROUP BY n.conversation) f
     WHERE c.id = f.conversation
   ), attached AS (
-    UPDATE attachments a SET seq = n.new_seq FROM numbered n WHERE n.status = 0 AND a.id = n.attachment
+    UPDATE attachments a SET seq = n.new_seq FROM numbered n WHERE n.status = 0 AND a.id = n.attachment AND a.seq IS NULL
   )
   SELECT i.ord,
          CASE WHEN i.ord = n.ord OR n.status > 2 THEN n.status
