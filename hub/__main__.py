@@ -1,4 +1,5 @@
-import sys
-from hub.platform.settings import load
-from hub.app import run
-run(load())
+"""`python -m hub`: the same as the command `hub`."""
+
+from hub.cli import main
+
+main()

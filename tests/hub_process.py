@@ -35,8 +35,8 @@ class HubProcess:
     async def start(self) -> None:
         """Start and return when it is alive."""
         with self.log.open("ab") as output:
-            self._process = await asyncio.create_subprocess_exec(  # in a session of its own: Ctrl-C is ours to handle
-                sys.executable, "-c", "from hub.platform.settings import load; from hub.app import run; run(load())", cwd=ROOT, env=self._environment, stdout=output, stderr=output
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "hub", "serve", cwd=ROOT, env=self._environment, stdout=output, stderr=output
             )
         await self.until("/healthz")
 

@@ -74,10 +74,15 @@ async def stop(process: asyncio.subprocess.Process, ladder: Ladder) -> None:
     for number, wait_s in ladder:
         if process.returncode is not None:
             return
-        with contextlib.suppress(ProcessLookupError):
-            process.send_signal(number)
+        send(process, number)
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(process.wait(), wait_s)
+
+
+def send(process: asyncio.subprocess.Process, number: signal.Signals) -> None:
+    """Signal a child. Its own `send_signal` polls first, and may reap the child before asyncio does (Python 3.11)."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process.pid, number)
 
 
 async def stop_leftover(pid: int, ladder: Ladder) -> None:
@@ -115,8 +120,7 @@ async def run_child(
         raise Exited(f"exit code {await process.wait()}")
     finally:
         if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.terminate()
+            send(process, signal.SIGTERM)
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(_pump(process, say), drain_s)
             await stop(process, [(signal.SIGTERM, 0.1), (signal.SIGKILL, 5.0)])

@@ -39,48 +39,57 @@ Close codes 4000-4499: come back, with jitter (4401: with a fresh token); 4500-4
 
 
 def document(url: str) -> Json:
-    """The document for a hub that is reached at `url` (http or https)."""
+    """The document for a hub that is reached at `url` (http, https, ws or wss)."""
     requests, facts = (get_args(union) for union in schema_types())
     frames = [*requests, *facts]
-    _, components = msgspec.json.schema_components(frames, ref_template="#/components/schemas/{name}")
+    _, schemas = msgspec.json.schema_components(frames, ref_template="#/components/schemas/{name}")
     place = urlsplit(url)
     return {
         "asyncapi": "3.0.0",
         "info": {"title": "Hub", "version": VERSION, "description": _DESCRIPTION},
         "defaultContentType": "application/json",
-        "servers": {
-            "hub": {
-                "host": place.netloc,
-                "protocol": "wss" if place.scheme == "https" else "ws",
-                "security": [{"$ref": "#/components/securitySchemes/bearer"}],
-            }
-        },
-        "channels": {
-            CHANNEL: {
-                "address": place.path.rstrip("/") + "/ws/v1",
-                "title": "The WebSocket",
-                "messages": {_name(frame): {"$ref": f"#/components/messages/{_name(frame)}"} for frame in frames},
-                "bindings": {"ws": {"method": "GET"}},
-            }
-        },
+        "servers": {"hub": _server(place.netloc, secure=place.scheme in ("https", "wss"))},
+        "channels": {CHANNEL: _channel(place.path.rstrip("/") + "/ws/v1", frames)},
         "operations": {
             **{_name(frame): _request(frame) for frame in requests},
             **{_name(frame): _fact(frame) for frame in facts},
         },
         "components": {
             "messages": {_name(frame): _message(frame) for frame in frames},
-            "schemas": {name: _draft_07(schema) for name, schema in components.items()},
+            "schemas": {name: _draft_07(schema) for name, schema in schemas.items()},
             "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"}},
         },
-        "x-errors": {
-            code.value: {"http": rule.http, "close": rule.close, "retry": rule.retry, "meaning": text(code.value, "en")}
-            for code, rule in RULES.items()
-        },
-        "x-close-codes": {
-            str(rule.close): {"error": code.value, "meaning": text(code.value, "en"), "comeBack": rule.close < 4500}
-            for code, rule in RULES.items()
-            if rule.close is not None
-        },
+        "x-errors": _errors(),
+        "x-close-codes": _close_codes(),
+    }
+
+
+def _server(host: str, *, secure: bool) -> Json:
+    bearer = {"$ref": "#/components/securitySchemes/bearer"}
+    return {"host": host, "protocol": "wss" if secure else "ws", "security": [bearer]}
+
+
+def _channel(address: str, frames: list[type]) -> Json:
+    return {
+        "address": address,
+        "title": "The WebSocket",
+        "messages": {_name(frame): {"$ref": f"#/components/messages/{_name(frame)}"} for frame in frames},
+        "bindings": {"ws": {"method": "GET"}},
+    }
+
+
+def _errors() -> Json:
+    return {
+        code.value: {"http": rule.http, "close": rule.close, "retry": rule.retry, "meaning": text(code.value, "en")}
+        for code, rule in RULES.items()
+    }
+
+
+def _close_codes() -> Json:
+    return {
+        str(rule.close): {"error": code.value, "meaning": text(code.value, "en"), "comeBack": rule.close < 4500}
+        for code, rule in RULES.items()
+        if rule.close is not None
     }
 
 

@@ -10,7 +10,7 @@ from hub.platform.text import Language, text
 from hub.realtime.frame import Broadcast, Form, finish
 from hub.realtime.outbox import Outbox, Pressure
 from hub.realtime.protocol import MSGPACK, BadFrame, Request, ServerFrame, Typing, decode, encode_json, failed
-from hub.realtime.session import Close, Refuse, Session, State
+from hub.realtime.session import Close, Effect, Refuse, Session, State
 from hub.security.token import Principal
 
 CLOSED = Counter("hub_sockets_closed_total", "Sockets closed by the server", ["reason"])
@@ -104,18 +104,15 @@ class Connection:
         """Read one message and let the session decide. A bad frame costs the frame, not the socket (P14)."""
         now = self._edge.now()
         self.heard_at, self.pinged = now, False
+        effect: Effect
         try:
             if binary != self.packed:
                 raise BadFrame(None, Refusal(ErrorCode.WRONG_FRAME_TYPE))
             request = decode(data, packed=binary)
         except BadFrame as bad:
-            flood = self.session.heard(bad.ref, now)
-            if isinstance(flood, Close):
-                self.close(flood.code)
-            else:
-                self.refuse(bad.ref, bad.refusal)
-            return
-        effect = self.session.receive(request, now)
+            effect = self.session.heard(bad.ref, now) or Refuse(bad.ref, bad.refusal)
+        else:
+            effect = self.session.receive(request, now)
         if isinstance(effect, Refuse):
             self.refuse(effect.ref, effect.refusal)
         elif isinstance(effect, Close):

@@ -170,12 +170,13 @@ class Fanout:
         """Entries that were committed while Redis was away: those that this node has not told yet, to its own sockets."""
         for entry in entries:
             if self._told.lacks(conversation, entry.seq):
-                REPAIRED.inc()
-                broadcast = Broadcast([encode_json(entry)], conversation=conversation, first_seq=entry.seq)
-                self._with_roster(conversation, members_version, partial(self._repair, members_version, broadcast))
+                self._with_roster(conversation, members_version, partial(self._repair, members_version, entry))
 
-    def _repair(self, version: int, broadcast: Broadcast, roster: Roster) -> None:
-        self._entries(roster, version, broadcast, local=True)
+    def _repair(self, version: int, entry: Entry, roster: Roster) -> None:
+        if self._told.lacks(entry.conversation, entry.seq):  # still, after the roster was read
+            REPAIRED.inc()
+            broadcast = Broadcast([encode_json(entry)], conversation=entry.conversation, first_seq=entry.seq)
+            self._entries(roster, version, broadcast, local=True)
 
     def _pack(self, kind: HintKind, conversation: str, version: int, broadcast: Broadcast) -> bytes:
         return pack(Hint(self._node, kind, conversation, version, broadcast.first_seq, broadcast.payloads))

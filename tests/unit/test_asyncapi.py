@@ -85,6 +85,7 @@ def test_errors_and_close_codes_are_those_of_the_table(api: dict[str, Any]) -> N
 def test_servers_follow_the_public_address() -> None:
     """Behind TLS it is wss, and a path prefix stays."""
     assert document("https://hub.example")["servers"]["hub"]["protocol"] == "wss"
+    assert document("wss://hub.example")["servers"]["hub"]["protocol"] == "wss"
     plain = document("http://127.0.0.1:8000/hub/")
     assert plain["servers"]["hub"]["host"] == "127.0.0.1:8000"
     assert plain["channels"]["wire"]["address"] == "/hub/ws/v1"

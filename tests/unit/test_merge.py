@@ -1,5 +1,7 @@
 """A resume and what came live meanwhile are one stream: every entry once, in order, whatever overlaps."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,7 +30,7 @@ def logs(draw: st.DrawFn) -> tuple[dict[str, int], dict[str, int], list[Broadcas
         else:
             read = 0
         cuts = sorted({read, head, *draw(st.lists(st.integers(read, head), max_size=4))})
-        spans = [(low + 1, high) for low, high in zip(cuts, cuts[1:], strict=False)]
+        spans = [(low + 1, high) for low, high in pairwise(cuts)]
         again = st.tuples(st.integers(1, max(head, 1)), st.integers(1, max(head, 1))).map(sorted)
         spans += [(low, min(high, head)) for low, high in draw(st.lists(again, max_size=3)) if low <= head]
         held += [entries(conversation, low, high) for low, high in spans]

@@ -67,7 +67,9 @@ def test_far_behind_gets_the_newest_page() -> None:
 def test_entries_beyond_the_budget_are_gaps() -> None:
     """P7: one hello cannot make the server read without bound."""
     many = BUDGET // 500 + 2
-    spans, gaps = plan([standing(str(n), 500) for n in range(many)], {str(n): 0 for n in range(many)}, page=1, limit=500)
+    spans, gaps = plan(
+        [standing(str(n), 500) for n in range(many)], {str(n): 0 for n in range(many)}, page=1, limit=500
+    )
 
     assert sum(span.until - span.after for span in spans) <= BUDGET
     assert [(gap.conversation, gap.from_) for gap in gaps] == [(str(many - 2), 1), (str(many - 1), 1)]
@@ -109,7 +111,10 @@ def test_pages_are_the_entries_in_order(count: int, size: int, snapshot: bool) -
 
 def test_pages_that_one_write_cannot_carry_are_left_out() -> None:
     """A client that is sent more than its outbox holds would be closed as slow, each time it came back."""
-    a, b = pages_of("a", entries(1, 6, "a", 100), 2, snapshot=False), pages_of("b", entries(1, 2, "b"), 2, snapshot=False)
+    a, b = (
+        pages_of("a", entries(1, 6, "a", 100), 2, snapshot=False),
+        pages_of("b", entries(1, 2, "b"), 2, snapshot=False),
+    )
     kept, left_out = fit([*a, *b], 4 * (ENTRY_BYTES + 100))
 
     assert kept == a[:2]
@@ -123,7 +128,11 @@ def test_the_first_page_always_goes() -> None:
     assert fit([page], 1) == ([page], {})
 
 
-@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 9), st.integers(0, 500)), max_size=3, unique_by=lambda t: t[0]))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(1, 9), st.integers(0, 500)), max_size=3, unique_by=lambda t: t[0]
+    )
+)
 def test_what_is_kept_and_what_is_left_out_are_everything(logs: list[tuple[str, int, int]]) -> None:
     """For any logs: each goes on right where its pages stop."""
     pages: list[Page] = []

@@ -177,18 +177,18 @@ def test_every_fact_is_told_once_or_named_in_a_gap(steps: list[tuple[str, object
     told: list[Broadcast] = []
     held: list[Broadcast] = []
     gaps: dict[str, int] = {}
-    for what, given, pause in steps:
+    for what, what_of, pause in steps:
         now += pause
         before = one.state
         if what == "receive":
-            assert isinstance(given, Request)
-            effect = one.receive(given, now)
-            assert effect is not given or before is not State.CLOSED
-            assert effect is not given or given is HELLO or before is not State.GREETING
+            assert isinstance(what_of, Request)
+            effect = one.receive(what_of, now)
+            assert effect is not what_of or before is not State.CLOSED
+            assert effect is not what_of or what_of is HELLO or before is not State.GREETING
             assert 0 <= one._tokens <= LIMITS.burst
         elif what == "hold" and before is not State.CLOSED:
             number += 1
-            broadcast = entry(number) if given == "entry" else fact(str(number))
+            broadcast = entry(number) if what_of == "entry" else fact(str(number))
             if not one.hold(broadcast):
                 told.append(broadcast)
             elif before is State.RESUMING:

@@ -4,7 +4,7 @@ from datetime import UTC
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
@@ -51,6 +51,7 @@ def test_entry_is_one_line(entry: Shown, line: str) -> None:
     assert entry_line(entry, name, UTC) == line
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # a busy machine is no failure
 @given(st.text())
 def test_no_control_character_reaches_the_terminal(text: str) -> None:
     """A message cannot move the cursor, change the direction of writing or forge a second line."""

@@ -1,0 +1,189 @@
+"""The command line. Each command imports what it needs when it runs, so that `hub --help` is quick."""
+
+import asyncio
+import contextlib
+import signal
+import sys
+from collections.abc import Awaitable
+from pathlib import Path
+
+import msgspec
+import rich_click as click
+
+from hub.platform.settings import BadSettings, Settings, load
+from hub.platform.supervisor import describe
+
+# What a person can put right by reading one line; anything else is a bug and shows its traceback.
+_OUTSIDE = ("asyncpg", "sqlalchemy", "redis")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """A real-time messaging and notification hub. Settings come from config.toml, then from HUB__SECTION__KEY."""
+
+
+@cli.command()
+def up() -> None:
+    """Everything on this machine: databases, servers, worker, scheduler and a demo."""
+    from hub.up import up
+
+    _run(up(_settings(), click.echo))
+
+
+@cli.command()
+@click.option("--share-port", is_flag=True, help="Let several processes listen on the same port (SO_REUSEPORT).")
+def serve(share_port: bool) -> None:
+    """One server process."""
+    from hub.app import run
+
+    run(_resolved(), reuse_port=share_port)
+
+
+@cli.command()
+def work() -> None:
+    """One worker: does what waits in the queue."""
+    from workers.worker import run
+
+    _run(run(_resolved()))
+
+
+@cli.command()
+def schedule() -> None:
+    """One scheduler: looks for what is due. Any number may run."""
+    from scheduler.ticker import run
+
+    _run(run(_resolved()))
+
+
+@cli.command()
+@click.argument("revision", default="head")
+def migrate(revision: str) -> None:
+    """Bring the database's schema to a revision (default: the newest)."""
+    from hub.platform.database import migrate
+
+    _run(migrate(_resolved().database, revision))
+    click.echo(f"the database is at {revision}")
+
+
+@cli.command()
+def seed() -> None:
+    """Fill the database with the demo; does nothing if it is there."""
+    from hub.demo import seed
+
+    click.echo(asyncio.run(seed(_resolved())) or "the demo is there already")
+
+
+@cli.command()
+@click.option("--phone", default="13800000001", show_default=True, help="Whose conversations to show.")
+def demo(phone: str) -> None:
+    """Who is in the demo, and what they talk about."""
+    from hub.demo import describe
+
+    click.echo(asyncio.run(describe(_resolved(), phone)))
+
+
+@cli.command()
+def doctor() -> None:
+    """Check this installation, and say what is wrong and what to do."""
+    from hub.doctor import examine
+
+    sys.exit(asyncio.run(examine(click.echo)))
+
+
+@cli.group()
+def keys() -> None:
+    """The keys that seal what people write."""
+
+
+@keys.command()
+def rotate() -> None:
+    """Seal every data key with the first master key; older master keys can be removed afterwards."""
+    from hub.platform.database import open_database
+    from hub.security.keyring import load_keyring
+    from hub.security.sealing import Sealer
+
+    settings = _resolved()
+
+    async def rotate() -> int:
+        async with open_database(settings.database) as database:
+            return await Sealer(load_keyring(settings), database).rotate()
+
+    click.echo(f"{asyncio.run(rotate())} data keys were sealed again")
+
+
+@cli.command()
+@click.option("--url", default="", help="The server; default: the one of the settings.")
+@click.option("--phone", required=True, help="Who signs in, e.g. 13800000001.")
+@click.option("--code", default=None, help="The SMS code, when the server does not answer it.")
+@click.option("--conversation", default=None, help="Open this conversation at once.")
+def chat(url: str, phone: str, code: str | None, conversation: str | None) -> None:
+    """Talk in the terminal."""
+    from clients.terminal.chat import run
+    from hub.up import address
+
+    sys.exit(run(url or address(_settings().server), phone, code, conversation))
+
+
+def main() -> None:
+    """Run a command. What a person can put right is one line and exit status 2."""
+    try:
+        cli(prog_name="hub")
+    except Exception as error:
+        line = explain(error)
+        if line is None:
+            raise
+        click.echo(f"hub: {line}", err=True)
+        sys.exit(2)
+
+
+def explain(error: BaseException) -> str | None:
+    """The one line for an error that has its cause outside of the program; None for a bug."""
+    from hub.platform.embedded import NotRunning, ServerFailed
+
+    if isinstance(error, BadSettings | NotRunning | ServerFailed):
+        return str(error)
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").split(".")[0] not in (
+        "hub",
+        "workers",
+        "scheduler",
+    ):
+        return f"the Python package {error.name} is missing: run ./dev up, it installs what is pinned"
+    if isinstance(error, OSError) or type(error).__module__.split(".")[0] in _OUTSIDE:
+        return f"{describe(error)}; ./dev hub doctor looks for the cause"
+    return None
+
+
+def _settings() -> Settings:
+    """The settings, with an absolute data folder, and logging as they say."""
+    from hub.platform.telemetry import configure_logging
+
+    settings = load()
+    configure_logging(settings.log)
+    data = msgspec.structs.replace(settings.data, dir=str(Path(settings.data.dir).resolve()))
+    return msgspec.structs.replace(settings, data=data)
+
+
+def _resolved() -> Settings:
+    """The settings with the addresses of a database and a Redis that run."""
+    from hub.platform.embedded import resolve
+
+    return resolve(_settings())
+
+
+def _run(work: Awaitable[None]) -> None:
+    """Run until it ends, or until SIGINT or SIGTERM, which ask it to end: a second one changes nothing."""
+
+    async def until_signalled() -> None:
+        task = asyncio.current_task()
+        assert task is not None
+
+        def stop() -> None:
+            if not task.cancelling():
+                task.cancel()
+
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, stop)
+        with contextlib.suppress(asyncio.CancelledError):
+            await work
+
+    asyncio.run(until_signalled())

@@ -1,0 +1,197 @@
+"""`hub doctor`: looks at an installation and says in plain words what is wrong and what to do."""
+
+import asyncio
+import importlib.metadata
+import re
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+import httpx
+import redis.asyncio
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from redis.exceptions import RedisError
+from sqlalchemy.engine import make_url
+
+from hub.messaging.attachment_store import open_object_store
+from hub.platform import migrations
+from hub.platform.embedded import NotRunning, resolve
+from hub.platform.settings import BadSettings, Settings, load
+from hub.platform.supervisor import describe
+from hub.security.keyring import load_keyring
+from hub.up import address
+
+ASK_S = 5.0
+OLDEST_POSTGRESQL = 150000
+PINS = Path(__file__).parents[1] / "requirements" / "run.txt"
+PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+) \\$", re.MULTILINE)  # lines with a marker (";") may be for another machine
+
+Say = Callable[[str], None]
+
+
+class Wrong(Exception):
+    """A check that failed: what, and what to do about it."""
+
+
+async def examine(say: Say) -> int:
+    """Make every check that can be made; the answer is the exit status: 1 if anything is wrong."""
+    good = [await _say_check(say, "Python", _python), await _say_check(say, "packages", _packages)]
+    try:
+        settings = load()
+    except BadSettings as error:
+        say(f"✗ settings: {error}")
+        return 1
+    say("✓ settings: config.toml and the environment are understood")
+    here: tuple[tuple[str, Callable[[Settings], Awaitable[str]]], ...] = (
+        ("data folder", _data_folder),
+        ("keys", _keys),
+        ("attachments", _attachments),
+        ("port", _port),
+    )
+    good += [await _say_check(say, name, check, settings) for name, check in here]
+    good += await _check_servers(say, settings)
+    say("all is well" if all(good) else "something is wrong: see the lines with ✗")
+    return 0 if all(good) else 1
+
+
+async def _check_servers(say: Say, settings: Settings) -> list[bool]:
+    try:
+        resolved = resolve(settings)
+    except NotRunning as error:
+        say(f"✗ databases: {error}")
+        return [False]
+    good = [await _say_check(say, "PostgreSQL", _postgresql, resolved)]
+    for number, url in enumerate(resolved.redis.url.split(",")):
+        good.append(await _say_check(say, f"Redis {number}" if number else "Redis", _redis, url.strip()))
+    return good
+
+
+async def _say_check(say: Say, name: str, check: Callable[..., Awaitable[str]], *subject: object) -> bool:
+    try:
+        async with asyncio.timeout(ASK_S * 3):
+            say(f"✓ {name}: {await check(*subject)}")
+    except (Wrong, BadSettings) as error:
+        say(f"✗ {name}: {error}")
+    except (OSError, TimeoutError, asyncpg.PostgresError, RedisError, httpx.HTTPError) as error:
+        say(f"✗ {name}: {describe(error)}")
+    else:
+        return True
+    return False
+
+
+async def _python() -> str:
+    return f"{sys.version.split()[0]} at {sys.executable}"  # an older one than 3.11 does not come this far
+
+
+async def _packages() -> str:
+    """What is installed against what is pinned."""
+    pins = PIN.findall(PINS.read_text(encoding="utf-8"))
+    wrong = [f"{name} {version}" for name, version in pins if _installed(name) != version]
+    if wrong:
+        raise Wrong(f"not installed as pinned: {', '.join(wrong)}; ./dev up installs them")
+    return f"{len(pins)} are installed as pinned"
+
+
+def _installed(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+async def _data_folder(settings: Settings) -> str:
+    data = _absolute(settings.data.dir)
+    probe = data / ".writable"
+    try:
+        probe.touch()
+        probe.unlink()
+    except FileNotFoundError as error:
+        raise Wrong(f"{data} is not there yet; ./dev up makes it") from error
+    except OSError as error:
+        raise Wrong(f"{data} is not writable ({error.strerror}); change its owner or set HUB__DATA__DIR") from error
+    return f"{data} is writable"
+
+
+def _absolute(path: str) -> Path:
+    return Path(path).resolve()
+
+
+async def _keys(settings: Settings) -> str:
+    keyring = load_keyring(settings)
+    return f"{len(keyring.master_keys)} master key(s); {keyring.current} seals"
+
+
+async def _attachments(settings: Settings) -> str:
+    open_object_store(settings.attachments, Path(settings.data.dir))
+    return f"kept in the {settings.attachments.store} store"
+
+
+async def _port(settings: Settings) -> str:
+    server = settings.server
+    with socket.socket(socket.AF_INET6 if ":" in server.host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((server.host, server.port))
+        except OSError:
+            return await _our_server(settings)
+    return f"{server.host}:{server.port} is free"
+
+
+async def _our_server(settings: Settings) -> str:
+    url = address(settings.server)
+    async with httpx.AsyncClient(timeout=ASK_S, trust_env=False) as client:
+        try:
+            answer = await client.get(f"{url}/readyz")
+        except httpx.HTTPError as error:
+            raise Wrong(f"{url} is taken, and no hub answers there; stop it or set HUB__SERVER__PORT") from error
+    if answer.status_code == httpx.codes.OK:
+        return f"the hub answers at {url} and is ready"
+    if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
+        raise Wrong(f"the hub at {url} is not ready: {answer.text[:500]}")
+    raise Wrong(f"{url} is taken by another program; stop it or set HUB__SERVER__PORT")
+
+
+async def _postgresql(settings: Settings) -> str:
+    url = make_url(settings.database.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    connection = await asyncpg.connect(url, timeout=ASK_S, command_timeout=ASK_S)
+    try:
+        version = connection.get_server_version()
+        if version.major * 10000 < OLDEST_POSTGRESQL:
+            raise Wrong(f"version {version.major} is too old; 15 or newer is needed")
+        for name in ("fsync", "full_page_writes", "synchronous_commit"):
+            value = await connection.fetchval("SELECT current_setting($1)", name)
+            if value in ("off", "local"):
+                raise Wrong(f"{name} is {value}: an acknowledged message could be lost; set it to on")
+        await _check_schema(connection)
+    finally:
+        await connection.close(timeout=ASK_S)
+    return f"version {version.major}.{version.minor}, durable, schema up to date"
+
+
+async def _check_schema(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    config = Config()
+    config.set_main_option("script_location", str(Path(migrations.__file__).parent))
+    wanted = set(ScriptDirectory.from_config(config).get_heads())
+    if await connection.fetchval("SELECT to_regclass('alembic_version')") is None:
+        raise Wrong("the database is empty; run ./dev hub migrate")
+    found = {row["version_num"] for row in await connection.fetch("SELECT version_num FROM alembic_version")}
+    if found != wanted:
+        raise Wrong(f"the schema is at {', '.join(sorted(found)) or 'nothing'}; run ./dev hub migrate")
+
+
+async def _redis(url: str) -> str:
+    client = redis.asyncio.Redis.from_url(url, socket_timeout=ASK_S, socket_connect_timeout=ASK_S)
+    async with client, client.pubsub() as listener:
+        channel = f"doctor:{uuid4().hex}"
+        await listener.subscribe(channel)
+        await listener.get_message(timeout=ASK_S)  # the confirmation
+        await client.publish(channel, "?")
+        message = await listener.get_message(ignore_subscribe_messages=True, timeout=ASK_S)
+        if message is None:
+            raise Wrong("what is published does not come back; check that this user may use pub/sub")
+        version = (await client.info("server")).get("redis_version", "?")
+    return f"version {version}, published messages come back"
