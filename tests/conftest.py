@@ -9,6 +9,8 @@ import asyncpg
 import pytest
 import pytest_asyncio
 import structlog
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from hub.platform import settings
 from hub.platform.database import Database, migrate, open_database
@@ -16,6 +18,10 @@ from hub.platform.embedded import Servers, open_servers
 from hub.platform.identifier import new_id
 
 TEMPLATE = "hub_template"
+
+# A busy machine must not fail a property: time is not what these tests are about.
+hypothesis_settings.register_profile("hub", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("hub")
 
 # What is logged shows up beside a failed test, and only there.
 structlog.configure(

@@ -63,7 +63,7 @@ class Recall(ClientFrame, frozen=True, tag="recall", kw_only=True):
     conversation: Id
     seq: Seq
     client_msg_id: ClientMsgId
-    body: Raw = Raw(b"{}")
+    body: Raw = msgspec.field(default_factory=lambda: Raw(b"{}"))
 
 
 class Delivered(ClientFrame, frozen=True, tag="delivered", kw_only=True):

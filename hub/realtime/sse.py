@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Annotated, Any
 
 from litestar import Request, get
+from litestar.di import NamedDependency
 from litestar.params import HeaderParameter
 from litestar.response import Stream
 
@@ -107,7 +108,7 @@ async def _closing(stream: EventStream) -> AsyncIterator[bytes]:
 @get("/events", media_type="text/event-stream", responses=FAILURES)
 async def events(
     request: Request[Any, Any, Any],  # Any: Litestar's user, auth and state
-    principal: Principal,
+    principal: NamedDependency[Principal],
     last_event_id: Annotated[str | None, HeaderParameter(name="Last-Event-ID")] = None,
 ) -> Stream:
     """Receive over Server-Sent Events."""

@@ -42,7 +42,9 @@ def test_a_link_is_refused_when_any_part_of_it_was_changed(change: dict[str, obj
 
 
 @pytest.mark.parametrize(
-    "signature", ["", "x", "签名", "\udcff", signature_of(GRANT, b"o" * 32), signature_of(GRANT)[:-1]]
+    "signature",
+    ["", "x", "签名", "\udcff", signature_of(GRANT, b"o" * 32), signature_of(GRANT)[:-1]],
+    ids=["none", "short", "chinese", "surrogate", "other key", "cut"],
 )
 def test_a_link_is_refused_when_its_signature_is_not_ours(signature: str) -> None:
     """Forged, cut off or not even text: the same answer."""
