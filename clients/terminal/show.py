@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime, tzinfo
 from typing import Any
 from unicodedata import category
+from zoneinfo import ZoneInfo
 
 from clients.terminal.log import Shown
 from hub.messaging.model import Entry, EntryType
@@ -11,6 +12,8 @@ from hub.realtime.protocol import Presence, Receipt
 
 Name = Callable[[str | None], str]
 """A person's id to what to call them."""
+
+SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 _UNSAFE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _JOINER = "\u200d"  # within emoji
@@ -22,7 +25,7 @@ def clean(text: object) -> str:
     return "".join(c if c == _JOINER or category(c) not in _UNSAFE else "�" for c in plain)
 
 
-def entry_line(shown: Shown, name: Name, zone: tzinfo | None = None) -> str:
+def entry_line(shown: Shown, name: Name, zone: tzinfo = SHANGHAI) -> str:
     """`#12 09:31 李医生：不用空腹（已编辑） 👍2`."""
     head = f"#{shown.seq} {_clock(shown.at, zone)}"
     if shown.type == EntryType.SYSTEM:
@@ -108,5 +111,5 @@ def _event(body: dict[str, Any], name: Name) -> str:
             return clean(event)
 
 
-def _clock(at: str, zone: tzinfo | None) -> str:
+def _clock(at: str, zone: tzinfo) -> str:
     return datetime.fromisoformat(at).astimezone(zone).strftime("%H:%M")

@@ -1,4 +1,4 @@
-"""The one tree of settings: `config.toml`, then the environment (`HUB__SECTION__KEY`). An unknown or bad key stops the start and names itself."""
+"""The one tree of settings: `config.toml`, then `HUB__SECTION__KEY`. A bad key stops the start and names itself."""
 
 import os
 import tomllib
