@@ -26,7 +26,7 @@ from hub.security.keyring import load_keyring
 from hub.up import address
 
 ASK_S = 5.0
-OLDEST_POSTGRESQL = 150000
+OLDEST_POSTGRESQL = 15
 PINS = Path(__file__).parents[1] / "requirements" / "run.txt"
 PIN = re.compile(r"^([A-Za-z0-9._-]+)==(\S+) \\$", re.MULTILINE)  # lines with a marker (";") may be for another machine
 
@@ -159,17 +159,17 @@ async def _postgresql(settings: Settings) -> str:
     url = make_url(settings.database.url).set(drivername="postgresql").render_as_string(hide_password=False)
     connection = await asyncpg.connect(url, timeout=ASK_S, command_timeout=ASK_S)
     try:
-        version = connection.get_server_version()
-        if version.major * 10000 < OLDEST_POSTGRESQL:
-            raise Wrong(f"version {version.major} is too old; 15 or newer is needed")
+        if connection.get_server_version().major < OLDEST_POSTGRESQL:
+            raise Wrong(f"it is older than {OLDEST_POSTGRESQL}; that or newer is needed")
         for name in ("fsync", "full_page_writes", "synchronous_commit"):
             value = await connection.fetchval("SELECT current_setting($1)", name)
             if value in ("off", "local"):
                 raise Wrong(f"{name} is {value}: an acknowledged message could be lost; set it to on")
         await _check_schema(connection)
+        version = str(await connection.fetchval("SHOW server_version")).split()[0]
     finally:
         await connection.close(timeout=ASK_S)
-    return f"version {version.major}.{version.minor}, durable, schema up to date"
+    return f"version {version}, durable, schema up to date"
 
 
 async def _check_schema(connection: "asyncpg.Connection[asyncpg.Record]") -> None:

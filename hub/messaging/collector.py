@@ -143,20 +143,25 @@ class Collector:
 
     def _complete(self, items: Sequence[Waiting], rows: Sequence[asyncpg.Record]) -> None:
         fresh: dict[tuple[str, int], list[Entry]] = defaultdict(list)
+        again: list[tuple[int, Entry]] = []
         stamps: dict[object, str] = {}
         for (draft, done), (status, seq, at, version) in zip(items, rows, strict=True):
             if status > Status.REPEATED:
                 _tell(done, refusal_of(status))
                 continue
             _tell(done, Appended(seq=seq, at=at, dup=status == Status.REPEATED, members_version=version))
+            stamp = stamps.get(at) or stamps.setdefault(at, rfc3339(at))
             if status == Status.NEW:
-                stamp = stamps.get(at) or stamps.setdefault(at, rfc3339(at))
                 fresh[draft.conversation, version].append(entry_of(draft, seq, stamp))
-        for (conversation, version), entries in fresh.items():
-            try:
+            else:
+                again.append((version, entry_of(draft, seq, stamp)))
+        try:
+            for (conversation, version), entries in fresh.items():
                 self._announcer.appended(conversation, version, entries)
-            except Exception:  # they are committed: one conversation's fault must not end the loop for all
-                log.exception("announcing an append failed")
+            for version, entry in again:
+                self._announcer.repeated(entry.conversation, version, entry)
+        except Exception:  # they are committed: a fault in telling must not end the loop
+            log.exception("announcing an append failed")
 
     async def _repeatedly(self, call: Callable[[], Awaitable[T]]) -> T:
         """Call until it is answered or `retry_s` have passed. Repeating is safe: what was committed is found by its client id (P3)."""

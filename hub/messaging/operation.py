@@ -59,8 +59,10 @@ async def _operate(services: Messaging, draft: Draft, permit: Permit) -> Appende
         appended = await store.append(connection, draft, key)
         if draft.type == EntryType.RECALL and not appended.dup:
             await store.mark_recalled(connection, draft.conversation, draft.target, appended.seq)
-    if not appended.dup:
-        entry = entry_of(draft, appended.seq, rfc3339(appended.at))
+    entry = entry_of(draft, appended.seq, rfc3339(appended.at))
+    if appended.dup:
+        services.announcer.repeated(draft.conversation, appended.members_version, entry)
+    else:
         tell(services, Outcome(draft.conversation, appended.members_version, [entry]))
     return appended
 

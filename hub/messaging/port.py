@@ -27,6 +27,9 @@ class Announcer(Protocol):
     def appended(self, conversation: str, members_version: int, entries: Sequence[Entry]) -> None:
         """Committed entries of one conversation in seq order, and the membership version at that commit."""
 
+    def repeated(self, conversation: str, members_version: int, entry: Entry) -> None:
+        """A retry found this entry committed lately: whoever committed it may have died before telling anybody."""
+
     def members_changed(self, changes: Sequence[MemberChange], told: Sequence[str]) -> None:
         """Places that changed, to be told to the users in `told` and to those who changed."""
 

@@ -72,7 +72,7 @@ async def _keep_as_is(connection: asyncpg.Connection) -> None:
 
 async def migrate(chosen: settings.Database, revision: str = "head") -> None:
     """Bring the schema to `revision`; several processes may try at once, one does it."""
-    engine = create_async_engine(_sqlalchemy_url(chosen.url), poolclass=NullPool)
+    engine = create_async_engine(_sqlalchemy_url(chosen.url), poolclass=NullPool, hide_parameters=True)
     try:
         async with engine.connect() as connection:
             await connection.run_sync(_migrate, revision)

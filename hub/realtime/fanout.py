@@ -4,6 +4,7 @@ Up to `large` members each has a personal channel `u:<user>`; above, the convers
 """
 
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime, timedelta
 from functools import partial
 
 import structlog
@@ -19,7 +20,7 @@ from hub.realtime.hint import Hint, HintKind, pack, unpack
 from hub.realtime.protocol import Membership, Receipt, ServerFrame, encode_json
 from hub.realtime.registry import Registry
 from hub.realtime.room import Rooms
-from hub.realtime.told import Told
+from hub.realtime.told import KEPT_S, Told
 
 Publish = Callable[[str, bytes], None]
 Later = Callable[[Awaitable[None]], None]
@@ -72,6 +73,17 @@ class Fanout:
             conversation, members_version, lambda roster: self._entries(roster, members_version, broadcast)
         )
 
+    def repeated(self, conversation: str, members_version: int, entry: Entry) -> None:
+        """Tell it once more if it is young and this node has not told it; nodes that have skip the hint."""
+        age = self._clock.now() - datetime.fromisoformat(entry.at)
+        if age < timedelta(seconds=KEPT_S) and self._told.lacks(conversation, entry.seq):
+            broadcast = Broadcast([encode_json(entry)], conversation=conversation, first_seq=entry.seq)
+            self._with_roster(
+                conversation,
+                members_version,
+                lambda roster: self._entries(roster, members_version, broadcast, kind=HintKind.AGAIN),
+            )
+
     def receipt_moved(
         self, conversation: str, members_version: int, user: str, delivered_seq: int, read_seq: int
     ) -> None:
@@ -111,22 +123,25 @@ class Fanout:
 
     # Ways out
 
-    def _entries(self, roster: Roster, version: int, broadcast: Broadcast, *, local: bool = False) -> None:
+    def _entries(
+        self, roster: Roster, version: int, broadcast: Broadcast, kind: HintKind | None = HintKind.ENTRIES
+    ) -> None:
+        """To those who may see them; without a `kind` to this node's sockets only."""
         conversation = broadcast.conversation or ""
         self._remember(broadcast)
         if roster.large:
             self._rooms.tell(conversation, version, broadcast)
-            if not local:
-                self._publish(shared(conversation), self._pack(HintKind.ENTRIES, conversation, version, broadcast))
+            if kind is not None:
+                self._publish(shared(conversation), self._pack(kind, conversation, version, broadcast))
             return
         users = list(roster.users)
         # Somebody may have come between the commit and the reading of the roster, or between an outage and its repair.
-        if local or roster.version > version:
+        if kind is not HintKind.ENTRIES or roster.version > version:
             users = [user for user, from_seq in roster.users.items() if from_seq <= broadcast.first_seq]
-        hint = b"" if local else self._pack(HintKind.ENTRIES, conversation, version, broadcast)
+        hint = self._pack(kind, conversation, version, broadcast) if kind is not None else b""
         for user in users:
             self._tell(user, broadcast)
-            if not local:
+            if kind is not None:
                 self._publish(personal(user), hint)
 
     def _to_members(self, roster: Roster, conversation: str, broadcast: Broadcast, kind: HintKind) -> None:
@@ -176,7 +191,7 @@ class Fanout:
         if self._told.lacks(entry.conversation, entry.seq):  # still, after the roster was read
             REPAIRED.inc()
             broadcast = Broadcast([encode_json(entry)], conversation=entry.conversation, first_seq=entry.seq)
-            self._entries(roster, version, broadcast, local=True)
+            self._entries(roster, version, broadcast, kind=None)
 
     def _pack(self, kind: HintKind, conversation: str, version: int, broadcast: Broadcast) -> bytes:
         return pack(Hint(self._node, kind, conversation, version, broadcast.first_seq, broadcast.payloads))
@@ -188,14 +203,17 @@ class Fanout:
         hint = unpack(data)
         if hint.origin == self._node:
             return
-        conversation = hint.conversation if hint.kind == HintKind.ENTRIES else None
+        if hint.kind == HintKind.AGAIN and not self._told.lacks(hint.conversation, hint.first_seq):
+            return
+        conversation = hint.conversation if hint.kind in (HintKind.ENTRIES, HintKind.AGAIN) else None
         broadcast = Broadcast(
             hint.payloads,
             conversation=conversation,
             first_seq=hint.first_seq,
             ephemeral=hint.kind == HintKind.EPHEMERAL,
         )
-        self._remember(broadcast)
+        if hint.kind != HintKind.AGAIN:  # it comes once for each user here, and all of them want it
+            self._remember(broadcast)
         if channel.startswith("c:"):
             self._rooms.tell(hint.conversation, hint.version, broadcast)
             return

@@ -6,7 +6,10 @@ import msgspec
 
 
 class HintKind(IntEnum):
-    """`MEMBERSHIP` and `LEAVE` speak of whom they are told to, `OTHERS` of the membership of somebody else."""
+    """`MEMBERSHIP` and `LEAVE` speak of whom they are told to, `OTHERS` of the membership of somebody else.
+
+    `AGAIN` is an entry that a retry found: whoever committed it may have died before telling anybody.
+    """
 
     ENTRIES = 0
     FACT = 1
@@ -14,6 +17,7 @@ class HintKind(IntEnum):
     MEMBERSHIP = 3
     LEAVE = 4
     OTHERS = 5
+    AGAIN = 6
 
 
 class Hint(msgspec.Struct, frozen=True, array_like=True, gc=False):

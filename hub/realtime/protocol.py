@@ -63,7 +63,7 @@ class Recall(ClientFrame, frozen=True, tag="recall", kw_only=True):
     conversation: Id
     seq: Seq
     client_msg_id: ClientMsgId
-    body: Raw = msgspec.field(default_factory=lambda: Raw(b"{}"))
+    body: Raw = msgspec.field(default_factory=Raw)
 
 
 class Delivered(ClientFrame, frozen=True, tag="delivered", kw_only=True):
@@ -294,11 +294,12 @@ def failed(ref: int | None, refusal: Refusal, language: Language = "zh") -> Fail
 
 
 def json_of(raw: Raw, *, packed: bool) -> bytes:
-    """A carried body as JSON, whichever way it arrived. Raises `Refusal` for MessagePack that JSON cannot say."""
-    if not packed:
-        return bytes(raw)
+    """A carried body as JSON, whichever way it arrived; empty when there was none. Raises `Refusal` for MessagePack that JSON cannot say."""
+    data = bytes(raw)
+    if not packed or not data:
+        return data or b"{}"
     try:
-        return _json.encode(msgspec.msgpack.decode(raw))
+        return _json.encode(msgspec.msgpack.decode(data))
     except (msgspec.MsgspecError, ValueError, TypeError, RecursionError):
         raise not_a_body() from None
 

@@ -39,12 +39,14 @@ Windows = dict[tuple[str, str], list[tuple[int, int]]]
 
 
 @pytest.mark.timeout(400)
-async def test_what_was_acked_is_held_by_everybody_once_and_in_order_when_everything_breaks(tmp_path: Path) -> None:
+async def test_what_was_acked_is_held_by_everybody_once_and_in_order_when_everything_breaks(
+    data_folder: Path,
+) -> None:
     """P1-P6: after kills, a flush, and restarts of Valkey and PostgreSQL nobody lacks, doubles or reorders anything."""
     seconds = float(os.environ.get("HUB_CHAOS_S", "60"))
     seed = int(os.environ.get("HUB_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1 << 30)
     dice = random.Random(seed)
-    async with open_world(tmp_path) as world:
+    async with open_world(data_folder) as world:
         await world.begin(dice)
         until = asyncio.get_running_loop().time() + seconds
         async with asyncio.TaskGroup() as group:

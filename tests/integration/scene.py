@@ -34,10 +34,14 @@ class Announced:
         self.changes: list[MemberChange] = []
         self.told: list[str] = []
         self.receipts: list[tuple[str, int, int]] = []
+        self.again: list[Entry] = []
 
     def appended(self, conversation: str, members_version: int, entries: Sequence[Entry]) -> None:
         self.entries += entries
         self.versions.append(members_version)
+
+    def repeated(self, conversation: str, members_version: int, entry: Entry) -> None:
+        self.again.append(entry)
 
     def members_changed(self, changes: Sequence[MemberChange], told: Sequence[str]) -> None:
         self.changes += changes

@@ -208,7 +208,9 @@ class Server:
         """An empty one with these members."""
         found, log = new_id(), self.parts.database.log
         await log.execute("INSERT INTO conversations (id, kind) VALUES ($1, $2)", found, kind)
-        await log.executemany("INSERT INTO members (conversation, user_id) VALUES ($1, $2)", [(found, u) for u in users])
+        await log.executemany(
+            "INSERT INTO members (conversation, user_id) VALUES ($1, $2)", [(found, u) for u in users]
+        )
         return found
 
     async def group(self, *users: str) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """A supervised loop cannot die quietly."""
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 
 import pytest
@@ -150,3 +151,19 @@ def test_description_keeps_only_the_first_line_when_an_error_has_details() -> No
     """Row values on the later lines of a database error reach no log and no readiness answer."""
     assert describe(ValueError("duplicate key\nDETAIL: Key (phone)=(13800000001)")) == "ValueError('duplicate key')"
     assert describe(TimeoutError()) == "TimeoutError()"
+
+
+async def test_block_ends_when_a_loop_loses_its_cancellation() -> None:
+    """asyncio.wait_for may swallow one; the next one comes after the time for cleaning up."""
+    clock = FakeClock()
+
+    async def loop() -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    async with Supervisor(clock.sleep, clock, cleanup_s=0.01) as supervisor:
+        task = supervisor.run("deaf", loop)
+        await settle()
+
+    assert task.done()
