@@ -6,12 +6,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from hub.messaging.history import History
-from hub.platform.clock import Clock
+from hub.platform.clock import Clock, rfc3339
 from hub.platform.settings import Realtime
 from hub.realtime.fanout import Fanout
 from hub.realtime.gateway import Gateway
 
 SLACK = timedelta(seconds=5)  # between the time a row carries and the moment its commit is visible
+RIPE = timedelta(seconds=1)  # a hint that has not come by then does not come
 MOST = 200  # entries of one conversation in one pass; a longer gap is found by the clients' digests
 
 # Other nodes may find Redis later than this one: their pauses grow to 5 s, then the probe must pass. What they commit until
@@ -64,7 +65,9 @@ class Healer:
         began = self._clock.now()
         users = self._gateway.users()
         missed = await self._history.missed(users, since, MOST) if users else {}
+        # With Redis there, the hint of a young entry may be on its way: telling it here as well would tell it twice.
+        ripe = rfc3339(began - (timedelta(0) if self._away else RIPE))
         for (conversation, version), entries in missed.items():
-            self._fanout.repair(conversation, version, entries)
+            self._fanout.repair(conversation, version, [entry for entry in entries if entry.at <= ripe])
         if self._since is not None:
             self._since = began - SLACK
