@@ -11,6 +11,7 @@ from typing import TypeVar
 import asyncpg
 import structlog
 from msgspec import Raw
+from prometheus_client import Counter
 
 from hub.messaging.model import SYSTEM, Appended, Draft, Entry, Status, refusal_of
 from hub.messaging.port import Announcer
@@ -26,6 +27,10 @@ Outcome = Appended | Refusal
 Waiting = tuple[Draft, Callable[[Outcome], None]]
 
 _APPEND = "SELECT status, seq, created_at, members_version FROM append_entries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+
+BATCHES = Counter("hub_append_batches_total", "Calls of append_entries that were answered")
+APPENDED = Counter("hub_appended_total", "Entries committed")
+REPEATS = Counter("hub_append_repeats_total", "Sends that had been committed before")
 
 log = structlog.get_logger()
 
@@ -155,6 +160,9 @@ class Collector:
                 fresh[draft.conversation, version].append(entry_of(draft, seq, stamp))
             else:
                 again.append((version, entry_of(draft, seq, stamp)))
+        BATCHES.inc()
+        APPENDED.inc(sum(map(len, fresh.values())))
+        REPEATS.inc(len(again))
         try:
             for (conversation, version), entries in fresh.items():
                 self._announcer.appended(conversation, version, entries)

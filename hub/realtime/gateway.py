@@ -30,6 +30,8 @@ from hub.security.token import Principal
 SWEEP_S = 1.0
 
 SOCKETS = Gauge("hub_sockets", "Connected devices")
+# The hub's main measure of quality: it stays near 0 while every fact reaches its sockets.
+RESYNCS = Counter("hub_resyncs_total", "Hellos on a connection that had been welcomed: its digest differed")
 ACCEPTED = Counter("hub_sockets_accepted_total", "Devices that connected")
 
 log = structlog.get_logger()
@@ -86,7 +88,9 @@ class Gateway:
     async def listen(self, connection: Connection) -> None:
         """Hear the user's channel from now on; returns when Redis has confirmed it, or is away."""
         channel = personal(connection.user)
-        if connection in self._connections and channel not in self._registry.channels_of(connection):
+        if channel in self._registry.channels_of(connection):
+            RESYNCS.inc()
+        elif connection in self._connections:
             others = [other for other in self._registry.members(channel) if other.close_code is None]
             if len(others) >= self._settings.realtime.sockets_per_user:
                 others[0].close(ErrorCode.TOO_MANY_SOCKETS)
