@@ -32,7 +32,7 @@ from hub.platform.http_error import exception_handlers
 from hub.platform.settings import Settings
 from hub.platform.supervisor import Supervisor
 from hub.platform.telemetry import configure_logging
-from hub.realtime.engine import HubWebSocket
+from hub.realtime.engine import HubHttp, HubWebSocket
 from hub.realtime.node import Node
 from hub.realtime.sse import Streams, events
 from hub.realtime.upgrade import Upgrade, upgrade
@@ -66,7 +66,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     async with (
         open_database(settings.database) as database,
         open_rate_limits(settings.redis) as limits,
-        open_wechat(settings.wechat) as wechat,
+        open_wechat(settings.wechat, development=settings.accounts.sms_sender == "development") as wechat,
         Supervisor() as supervisor,
     ):
         sealer = Sealer(keyring, database)
@@ -174,6 +174,7 @@ async def serve(settings: Settings, *, reuse_port: bool = False) -> None:
         config = uvicorn.Config(
             build_app(parts),
             loop="none",
+            http=HubHttp,
             ws=HubWebSocket,
             ws_max_size=settings.realtime.max_frame_bytes,
             ws_per_message_deflate=settings.realtime.deflate,

@@ -8,6 +8,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.accounts.actions import ensure_user
+from hub.accounts.model import Role as AccountRole
 from hub.demo_talk import CAST, TALKS, Line, Talk, name_of
 from hub.messaging import store
 from hub.messaging.actions import Opening, open_conversation
@@ -61,15 +62,28 @@ async def describe(settings: Settings, phone: str = str(CAST["patient"][0])) -> 
     lines = ["演示账号（开发环境下验证码随 /auth/sms-code 返回）："]
     for role, (first, count) in CAST.items():
         numbers = str(first) if count == 1 else f"{first}–{first + count - 1}"
-        lines.append(f"  {ROLE_NAMES[role]}  {numbers}  {name_of(role, 1)}{' 等' if count > 1 else ''}")
+        lines.append(f"  {ROLE_NAMES[role]}  {numbers}  {name_of(role, 1)}{' 等' if count > 1 else ''}{_talking(role)}")
     async with open_database(settings.database) as database:
         sealer = Sealer(load_keyring(settings), database)
         listing = Listing(database.log, sealer, History(database.log, sealer, settings.messaging.large_conversation))
         found = await database.log.fetchrow("SELECT id::text, name FROM users WHERE phone = $1", phone)
         if found is None:
-            return "\n".join([*lines, f"没有手机号为 {phone} 的用户；先运行 hub seed"])
+            seeded = await database.log.fetchval(
+                "SELECT EXISTS (SELECT FROM conversations WHERE id = $1)", _id_of(TALKS[0])
+            )
+            return "\n".join(
+                [*lines, f"没有手机号为 {phone} 的用户" if seeded else "还没有演示数据，请先运行 ./dev hub seed"]
+            )
         summaries, total = await listing.page(found["id"], Paging(1, 100, "updatedAt", descending=True))
     return "\n".join([*lines, f"{found['name']}（{phone}）的会话，共 {total} 个：", *map(_line_of, summaries)])
+
+
+def _talking(role: AccountRole) -> str:
+    """Which of them have conversations in the demo, by the last two digits of their phones."""
+    first, count = CAST[role]
+    places = {int(who[1:]) for talk in TALKS for who in talk.people if who[0] == role[0]}
+    phones = "、".join(f"{(first + place - 1) % 100:02}" for place in sorted(places))
+    return f"（有会话的：尾号 {phones}）" if places and count > 1 else ""
 
 
 async def _people(connection: AsyncConnection) -> dict[str, str]:

@@ -66,7 +66,7 @@ async def readyz(request: Request[Any, Any, Any]) -> Response[Report]:
 async def metrics() -> Response[bytes]:
     """Prometheus' text format."""
     content, media_type = exposition()
-    return Response(content, media_type=media_type)
+    return Response(content, headers={"Content-Type": media_type})
 
 
 @get("/schema/asyncapi.json", include_in_schema=False)
@@ -76,4 +76,18 @@ async def asyncapi_document(request: Request[Any, Any, Any]) -> dict[str, Any]:
     return document
 
 
-handlers = [healthz, readyz, metrics, asyncapi_document]
+_FRONT = """<!doctype html><html lang="zh-CN"><meta charset="utf-8"><title>Hub</title>
+<body style="font-family: sans-serif; max-width: 40em; margin: 3em auto">
+<h1>Hub</h1><p>消息与通知服务正在运行。The messaging and notification hub is running.</p><ul>
+<li><a href="/readyz">/readyz</a> 就绪状态</li><li><a href="/metrics">/metrics</a> 指标</li>
+<li><a href="/schema">/schema</a> HTTP 接口（OpenAPI）</li>
+<li><a href="/schema/asyncapi.json">/schema/asyncapi.json</a> WebSocket 协议（AsyncAPI）</li></ul></body></html>"""
+
+
+@get("/", include_in_schema=False, media_type="text/html")
+async def front() -> str:
+    """For a person who opens the address in a browser."""
+    return _FRONT
+
+
+handlers = [front, healthz, readyz, metrics, asyncapi_document]

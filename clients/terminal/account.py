@@ -5,6 +5,8 @@ from typing import Any, Self
 
 import httpx
 
+from hub.platform.text import text
+
 TIMEOUT_S = 15.0
 
 
@@ -39,7 +41,7 @@ class Account:
         if code is None:
             code = await account.ask_code(phone)
             if code is None:
-                raise Refused("code_wrong", "a code was sent by SMS", {"code": "required"})
+                raise Refused("code_wrong", text("code_needed"))
         account._hold(await account.call("POST", "/auth/login", {"phone": phone, "code": code}))
         return account
 
@@ -84,7 +86,7 @@ class Account:
         try:
             answer = response.json()
         except ValueError:
-            raise Refused("upstream", f"HTTP {response.status_code} without a JSON body") from None
+            raise Refused("upstream", text("not_the_hub", status=response.status_code)) from None
         if answer.get("success"):
             return answer["data"]
         error = answer.get("error") or {}

@@ -5,6 +5,7 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
+from uuid import UUID
 
 import httpx
 
@@ -13,12 +14,17 @@ from clients.terminal.client import HubClient
 from clients.terminal.event import Stopped
 from clients.terminal.feed import SHOWN_AT_ONCE, Feed
 from clients.terminal.screen import Screen, open_screen
-from clients.terminal.show import clean, conversation_line, entry_line
+from clients.terminal.show import clean, conversation_line, entry_line, failure_text
+from hub.security.masking import mask_phone
 
 TYPING_EVERY_S = 3.0
 LEAVE_S = 10.0
 """How long leaving waits for what was said to be acked."""
 
+DIGITS = 9  # more are no number of anything here
+
+NO_SUCH = "没有这个会话，/list 查看编号"
+NOT_OPEN = "先用 /open N 打开一个会话"
 HELP = """/list 会话列表    /open N 打开会话    /history 更早的消息    /who 成员与状态
 /edit N 文字 修改    /recall N 撤回    /quit 退出    其他内容直接发送"""
 
@@ -40,6 +46,7 @@ class Chat:
             "/edit": self._edit,
             "/recall": self._recall,
         }
+        self._about_open = {"/history", "/who", "/edit", "/recall"}
         screen.on_typing = self._on_typing
 
     async def converse(self, conversation: str | None) -> None:
@@ -51,17 +58,18 @@ class Chat:
             word, _, rest = line.strip().partition(" ")
             if word == "/quit":
                 break
-            if word.startswith("/"):
+            if word and not self.feed.open and (word in self._about_open or not word.startswith("/")):
+                self._screen.say(NOT_OPEN)
+            elif word.startswith("/"):
                 command = self._commands.get(word, self._help)
                 await self.feed.attempt(command(rest.strip()))
-            elif word and not self.feed.open:
-                self._screen.say("先用 /open N 打开一个会话")
             elif word:
-                # Not awaited: while the connection is away one can go on writing, and everything leaves in this order.
                 self._later(self._send(self.feed.open, line.strip()))
         await self._finish()
 
     def _later(self, work: Coroutine[Any, Any, object]) -> None:
+        """Not awaited: while the connection is away one can go on writing. Tasks begin in the order in which they are made,
+        and the client says what it is given in order, so everything that is written leaves in the order of writing."""
         task = self._tasks.create_task(self.feed.attempt(work))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
@@ -94,8 +102,13 @@ class Chat:
 
     async def _open(self, which: str) -> None:
         """By its number in the list, or by its id."""
-        by_number = which.isdecimal() and 0 < int(which) <= len(self._listed)
-        await self.feed.enter(self._listed[int(which) - 1] if by_number else which)
+        listed = dict(enumerate(self._listed, 1))
+        try:
+            await self.feed.enter(listed.get(_number(which) or 0) or str(UUID(which)))
+        except ValueError:
+            raise Refused("not_found", NO_SUCH) from None
+        except Refused as refused:
+            raise (Refused("not_found", NO_SUCH) if refused.code == "not_found" else refused) from None
 
     async def _history(self, _: str) -> None:
         page = await self._client.history(self.feed.open, limit=SHOWN_AT_ONCE)
@@ -113,11 +126,17 @@ class Chat:
 
     async def _edit(self, rest: str) -> None:
         seq, _, text = rest.partition(" ")
-        await self._client.edit(self.feed.open, _seq(seq), text)
+        number = _number(seq.removeprefix("#"))
+        if number is None or not text.strip():
+            raise Refused("invalid", "请写消息的编号和新的内容，例如 /edit 12 新内容")
+        self._later(self._client.edit(self.feed.open, number, text.strip()))
 
     async def _recall(self, rest: str) -> None:
         seq, _, reason = rest.partition(" ")
-        await self._client.recall(self.feed.open, _seq(seq), reason)
+        number = _number(seq.removeprefix("#"))
+        if number is None:
+            raise Refused("invalid", "请写消息的编号，例如 /recall 12")
+        self._later(self._client.recall(self.feed.open, number, reason))
 
     async def _help(self, _: str) -> None:
         self._screen.say(HELP)
@@ -129,10 +148,8 @@ class Chat:
             self._later(self._client.typing(self.feed.open))
 
 
-def _seq(text: str) -> int:
-    if not text.removeprefix("#").isdecimal():
-        raise Refused("invalid", "请写消息的编号，例如 /recall 12")
-    return int(text.removeprefix("#"))
+def _number(text: str) -> int | None:
+    return int(text) if text.isdecimal() and len(text) <= DIGITS else None
 
 
 async def talk(url: str, phone: str, code: str | None, conversation: str | None) -> int:
@@ -142,15 +159,15 @@ async def talk(url: str, phone: str, code: str | None, conversation: str | None)
             code = code or await Account(url, http).ask_code(phone) or await screen.ask("短信验证码")
             account = await Account.sign_in(http, url, phone, code)
         except (Refused, httpx.HTTPError) as error:
-            screen.say(f"无法登录 {url}：{error or type(error).__name__}")
+            screen.say(f"无法登录 {url}：{failure_text(error)}")
             return 1
         async with HubClient(account) as client:
             try:
                 await client.until(lambda _: client.online)
             except (TimeoutError, Stopped) as error:
-                screen.say(f"无法连接 {url}：{error or '超时'}")
+                screen.say(f"无法连接 {url}：{failure_text(error)}")
                 return 1
-            screen.say(f"已登录：{clean(account.user['name'])}（/help 查看命令）")
+            screen.say(f"已登录：{clean(account.user['name']) or mask_phone(phone)}（/help 查看命令）")
             async with asyncio.TaskGroup() as tasks:
                 chat = Chat(screen, client, tasks)
                 following = tasks.create_task(chat.feed.follow())

@@ -7,6 +7,7 @@ import asyncio
 import random
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
+from itertools import chain
 from types import TracebackType
 from typing import Any, Self
 from uuid import uuid4
@@ -21,6 +22,7 @@ from clients.terminal.housekeeping import Housekeeping, Timing
 from clients.terminal.link import Course, Ended, Link
 from clients.terminal.view import View
 from hub.platform.supervisor import Supervisor
+from hub.platform.text import text
 from hub.realtime import protocol as wire
 from hub.realtime.protocol import Ack, ClientFrame, Fact, Page
 
@@ -88,16 +90,9 @@ class HubClient:
         client_msg_id: str | None = None,
     ) -> Ack:
         """Returns when it is committed, however often the connection breaks meanwhile. Raises `Refused` and `Stopped`."""
-        return await self._say(
-            wire.Send(
-                ref=0,
-                conversation=conversation,
-                client_msg_id=client_msg_id or str(uuid4()),
-                type=type,
-                body=Raw(msgspec.json.encode(body)),
-                target=target,
-            )
-        )
+        carried, name = Raw(msgspec.json.encode(body)), client_msg_id or str(uuid4())
+        send = wire.Send(ref=0, conversation=conversation, client_msg_id=name, type=type, body=carried, target=target)
+        return await self._say(send)
 
     async def edit(self, conversation: str, seq: int, text: str, *, client_msg_id: str | None = None) -> Ack:
         """As `send`."""
@@ -136,7 +131,7 @@ class HubClient:
             async with asyncio.timeout(self._timing.answer_s):
                 answer = await future
         if answer is None:
-            raise ConnectionError("the connection was lost")
+            raise ConnectionError(text("client_cut"))
         if isinstance(answer, wire.Failed):
             raise Refused(answer.code, answer.message, answer.fields, answer.retry_after_ms)
         return answer
@@ -182,8 +177,10 @@ class HubClient:
             raise Stopped(self.stopped)
         item = self._house.outgoing.add(frame, asyncio.get_running_loop().create_future())
         try:
-            if self.online and self._link is not None and len(self._house.outgoing) <= WINDOW:
-                await self._link.send(self._house.say(item, self._now()))
+            now, few = self._now(), len(self._house.outgoing) <= WINDOW
+            # At once only if nothing older waits: what was said during an outage leaves first, at the pace of `_keep`.
+            if self.online and self._link is not None and few and self._house.outgoing.next(now) is item:
+                await self._link.send(self._house.say(item, now))
             return await item.answer
         finally:
             self._house.outgoing.drop(item)
@@ -198,9 +195,9 @@ class HubClient:
 
     async def _visit(self) -> Ended:
         """One connection from its opening to its end, and why it ended."""
-        answer_s = self._timing.answer_s
+        account, answer_s = self.account, self._timing.answer_s
         try:
-            link = await Link.open(self.account.url, self.account.token, packed=self._packed, timeout_s=answer_s)
+            link = await Link.open(account.url, account.token, packed=self._packed, timeout_s=answer_s)
         except Ended as ended:
             return ended
         began = self._now()
@@ -242,7 +239,8 @@ class HubClient:
             if self._house.leave_at is not None and now >= self._house.leave_at:
                 await link.close()
                 return
-            for frame in self._house.due(now):
+            # Lazily: a frame is taken when it is handed over, so one that `_say` sends meanwhile cannot overtake it.
+            for frame in chain(self._house.due(now), self._house.saying(now)):
                 if not await link.send(frame):
                     return
             await asyncio.sleep(self._timing.tick_s)

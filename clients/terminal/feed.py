@@ -1,7 +1,6 @@
 """What the hub says, shown as it happens: entries of the open conversation, receipts, typing, presence, the connection itself."""
 
 import asyncio
-import time
 from collections.abc import Awaitable
 from typing import Any
 
@@ -12,7 +11,7 @@ from clients.terminal.client import HubClient
 from clients.terminal.event import Event, Offline, Online, Stopped
 from clients.terminal.log import OPERATIONS, Log
 from clients.terminal.screen import Screen
-from clients.terminal.show import clean, entry_line, operation_line, presence_line, receipt_line
+from clients.terminal.show import clean, ending, entry_line, failure_text, operation_line, presence_line, receipt_line
 from hub.messaging.model import Entry, EntryType
 from hub.realtime.protocol import Page, Presence, Receipt, Typed, Watch
 
@@ -35,6 +34,8 @@ class Feed:
         self._shown: set[int] = set()
         self._moved = asyncio.Event()
         self._typing: dict[str, float] = {}
+        self._typing_shown = ""
+        self._typing_ends: asyncio.TimerHandle | None = None
         self._receipts: dict[str, str] = {}
         self._was_offline = False
 
@@ -53,11 +54,8 @@ class Feed:
         """What fails is told in a line and costs nothing else."""
         try:
             await work
-        except Refused as refused:
-            reasons = "；".join(f"{field}: {reason}" for field, reason in refused.fields.items())
-            self._screen.say(f"  未成功：{refused.message or refused.code} {reasons}".rstrip())
-        except (Stopped, ConnectionError, TimeoutError, httpx.HTTPError) as error:
-            self._screen.say(f"  未成功：{error or type(error).__name__}")
+        except (Refused, Stopped, ConnectionError, TimeoutError, httpx.HTTPError) as error:
+            self._screen.say(f"  未成功：{failure_text(error)}")
 
     async def meet(self, conversation: str) -> dict[str, Any]:
         """The conversation as it is now; its members are known by name from here on."""
@@ -70,6 +68,8 @@ class Feed:
         detail = await self.meet(conversation)
         self.open, self.mine = detail["id"], 0
         self._shown.clear()
+        self._typing.clear()
+        self._show_typing()
         self._screen.say(f"—— {clean(detail['title']) or '会话'}（{detail['memberCount']} 人）——")
         if not self.log.entries:
             await self._client.history(self.open, before=detail["head"] + 1, limit=SHOWN_AT_ONCE)
@@ -89,7 +89,7 @@ class Feed:
         """Show what happens until the client has stopped."""
         async for event in self._client:
             await self.attempt(self._on_event(event))
-        self._screen.say(f"连接已结束：{self._client.stopped}")
+        self._screen.say(f"连接已结束：{ending(self._client.stopped or '')}")
 
     async def _read(self) -> None:
         user = self._client.view.user
@@ -124,8 +124,9 @@ class Feed:
 
     async def _on_connection(self, event: Online | Offline) -> None:
         if isinstance(event, Offline) and event.again_in_s is not None:
+            if not self._was_offline:  # once, however many attempts it takes
+                self._screen.say("  连接已断开，正在重连…")
             self._was_offline = True
-            self._screen.say(f"  连接已断开（{clean(event.reason)}），{event.again_in_s:.0f} 秒后重连…")
         elif isinstance(event, Online) and self._was_offline:
             self._was_offline = False
             self._screen.say("  已重新连接")
@@ -161,14 +162,18 @@ class Feed:
                 self._screen.say(line)
 
     def _on_typed(self, user: str) -> None:
-        fresh = user not in self._typing
-        self._typing[user] = time.monotonic() + TYPING_SHOWN_S
-        if fresh:
-            self._show_typing()
-            asyncio.get_running_loop().call_later(TYPING_SHOWN_S + 0.1, self._show_typing)
+        self._typing[user] = asyncio.get_running_loop().time() + TYPING_SHOWN_S
+        self._show_typing()
 
     def _show_typing(self) -> None:
-        now = time.monotonic()
-        self._typing = {user: until for user, until in self._typing.items() if until > now}
+        """Who types now; looked at again when the first of them may have stopped."""
+        loop = asyncio.get_running_loop()
+        self._typing = {user: until for user, until in self._typing.items() if until > loop.time()}
         names = "、".join(self.name(user) for user in self._typing)
-        self._screen.status(f"{names} 正在输入…" if names else "")
+        line = f"{names} 正在输入…" if names else ""
+        if line != self._typing_shown:
+            self._typing_shown = line
+            self._screen.status(line)
+        if self._typing_ends is not None:
+            self._typing_ends.cancel()
+        self._typing_ends = loop.call_at(min(self._typing.values()), self._show_typing) if self._typing else None

@@ -96,8 +96,16 @@ class Housekeeping:
         self._answers[self._ref] = answer
         return msgspec.structs.replace(frame, ref=self._ref)
 
+    def saying(self, now: float) -> Iterator[ClientFrame]:
+        """Some of the outgoing, in their order. Hand each to the connection before the next is taken."""
+        for _ in range(SENDS):
+            item = self.outgoing.next(now) if self.online else None
+            if item is None:
+                return
+            yield self.say(item, now)
+
     def say(self, item: Item, now: float) -> ClientFrame:
-        """A try to send one of the outgoing."""
+        """A try to send one of the outgoing; hand it to the connection at once."""
         self.outgoing.said(item, now)
         return self.ask(item.frame, lambda fact: self.outgoing.answered(item, fact, self._now) if fact else None)
 
@@ -171,7 +179,7 @@ class Housekeeping:
     # --- what is due -------------------------------------------------------------------------------------------------
 
     def due(self, now: float) -> list[ClientFrame]:
-        """What to send now; call it every `tick_s`."""
+        """What to send now beside what was said; call it every `tick_s`."""
         self._now = now
         self._judge()
         frames: list[ClientFrame] = []
@@ -179,7 +187,6 @@ class Housekeeping:
             frames.append(self._hello())
         if not self.online:
             return frames
-        frames += [self.say(item, now) for item in self.outgoing.due(now, SENDS)]
         frames += self._fetches()
         frames += self._receipts()
         if now >= self._ping_at and self._asked_at is None:

@@ -1,11 +1,11 @@
-"""What was said and not yet acked: kept over reconnects, said again with the same clientMsgId (P3). No I/O."""
+"""What was said and not yet acked: kept over reconnects, said again in order and with the same clientMsgId (P2, P3). No I/O."""
 
 import asyncio
-from itertools import islice
 
 import msgspec
 
 from clients.terminal.account import Refused
+from hub.platform.text import text
 from hub.realtime.protocol import Ack, Edit, Fact, Failed, Recall, Send
 
 MOST = 1000
@@ -14,14 +14,15 @@ LARGEST_BYTES = 65536
 
 
 class Item:
-    """One frame until its ack. `frame.ref` is 0; each try gets its own."""
+    """One frame until its ack. `frame.ref` is 0; each try gets its own. `said`: a try on this connection was not refused."""
 
-    __slots__ = ("answer", "due", "frame")
+    __slots__ = ("answer", "due", "frame", "said")
 
     def __init__(self, frame: Send | Edit | Recall, answer: asyncio.Future[Ack]) -> None:
         self.frame = frame
         self.answer = answer
         self.due = 0.0
+        self.said = False
 
 
 class Outgoing:
@@ -33,9 +34,9 @@ class Outgoing:
 
     def add(self, frame: Send | Edit | Recall, answer: asyncio.Future[Ack]) -> Item:
         if len(self._items) >= MOST:
-            raise Refused("overloaded", f"{MOST} messages are waiting for the connection", retry_after_ms=1000)
+            raise Refused("overloaded", text("unsent_full", count=MOST), retry_after_ms=1000)
         if len(msgspec.json.encode(frame)) > LARGEST_BYTES - 16:  # a ref has at most 16 digits
-            raise Refused("frame_too_large", f"at most {LARGEST_BYTES} bytes")
+            raise Refused("frame_too_large", text("frame_too_large"))
         item = Item(frame, answer)
         self._items[id(item)] = item
         return item
@@ -47,18 +48,24 @@ class Outgoing:
     def __len__(self) -> int:
         return len(self._items)
 
-    def due(self, now: float, most: int) -> list[Item]:
-        """At most so many to say now, in the order they were added."""
-        return list(islice((item for item in self._items.values() if item.due <= now), most))
+    def next(self, now: float) -> Item | None:
+        """What to say now: the oldest that is due, but nothing before all that is older in its conversation was said."""
+        held_back: set[str] = set()
+        for item in self._items.values():
+            if item.due <= now and item.frame.conversation not in held_back:
+                return item
+            if not item.said:
+                held_back.add(item.frame.conversation)
+        return None
 
     def said(self, item: Item, now: float) -> None:
         """It is due again when no answer comes."""
-        item.due = now + self._again_s
+        item.due, item.said = now + self._again_s, True
 
     def disconnected(self) -> None:
         """Whether the last tries arrived is unknown: all are due with the next connection."""
         for item in self._items.values():
-            item.due = 0.0
+            item.due, item.said = 0.0, False
 
     def answered(self, item: Item, fact: Fact, now: float) -> None:
         """An ack ends it, and so does a refusal that trying again cannot change."""
@@ -67,7 +74,7 @@ class Outgoing:
         if isinstance(fact, Ack):
             item.answer.set_result(fact)
         elif isinstance(fact, Failed) and fact.retry_after_ms is not None:
-            item.due = now + fact.retry_after_ms / 1000
+            item.due, item.said = now + fact.retry_after_ms / 1000, False
         elif isinstance(fact, Failed):
             item.answer.set_exception(Refused(fact.code, fact.message, fact.fields))
 

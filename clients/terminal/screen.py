@@ -1,10 +1,12 @@
 """Where lines come from and go to: a prompt that stays at the bottom of a terminal, or plain lines in a pipe."""
 
 import asyncio
+import os
+import stat
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from prompt_toolkit import PromptSession
 from prompt_toolkit.patch_stdout import patch_stdout
@@ -55,11 +57,11 @@ class PromptScreen:
 
 
 class PlainScreen:
-    """A pipe: each line of input is a line of the conversation, each line of output is complete."""
+    """No terminal: each line of input is a line of the conversation, each line of output is complete."""
 
-    def __init__(self, lines: asyncio.StreamReader) -> None:
+    def __init__(self, next_line: Callable[[], Awaitable[bytes]]) -> None:
         self.on_typing: Callable[[], None] = lambda: None
-        self._lines = lines
+        self._next_line = next_line
 
     def say(self, line: str) -> None:
         print(line, flush=True)
@@ -71,21 +73,36 @@ class PlainScreen:
     async def ask(self, question: str = "") -> str | None:
         if question:
             self.say(question)
-        line = await self._lines.readline()
+        line = await self._next_line()
         return line.decode(errors="replace").rstrip("\r\n") if line else None
 
 
 @asynccontextmanager
 async def open_screen() -> AsyncIterator[Screen]:
     """The terminal if there is one at both ends, else plain lines."""
-    if sys.stdin.isatty() and sys.stdout.isatty():
+    source: TextIO | None = sys.stdin  # None when it is closed
+    if source is None:
+        yield PlainScreen(_nothing)
+    elif source.isatty() and sys.stdout is not None and sys.stdout.isatty():
         with patch_stdout():
             yield PromptScreen()
-        return
-    lines = asyncio.StreamReader(limit=LINE_BYTES)
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), sys.stdin)
-    try:
-        yield PlainScreen(lines)
-    finally:
-        transport.close()
+    elif _may_keep_waiting(source):
+        lines = asyncio.StreamReader(limit=LINE_BYTES)
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(lines), source)
+        try:
+            yield PlainScreen(lines.readline)
+        finally:
+            transport.close()
+    else:
+        yield PlainScreen(lambda: asyncio.to_thread(source.buffer.readline, LINE_BYTES))
+
+
+async def _nothing() -> bytes:
+    return b""
+
+
+def _may_keep_waiting(source: TextIO) -> bool:
+    """A pipe, a socket or a terminal, which the loop can wait for; it cannot for files, which in turn are always ready."""
+    mode = os.fstat(source.fileno()).st_mode
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or source.isatty()

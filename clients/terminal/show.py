@@ -1,13 +1,20 @@
 """How things look as lines of Chinese text. Pure; what other people wrote is cleaned before it reaches a terminal."""
 
 from collections.abc import Callable
-from datetime import datetime, tzinfo
+from datetime import datetime
 from typing import Any
 from unicodedata import category
 from zoneinfo import ZoneInfo
 
+import httpx
+import msgspec
+
+from clients.terminal.account import Refused
+from clients.terminal.event import Stopped
 from clients.terminal.log import Shown
 from hub.messaging.model import Entry, EntryType
+from hub.platform.error import RULES
+from hub.platform.text import text
 from hub.realtime.protocol import Presence, Receipt
 
 Name = Callable[[str | None], str]
@@ -25,9 +32,9 @@ def clean(text: object) -> str:
     return "".join(c if c == _JOINER or category(c) not in _UNSAFE else "�" for c in plain)
 
 
-def entry_line(shown: Shown, name: Name, zone: tzinfo = SHANGHAI) -> str:
-    """`#12 09:31 李医生：不用空腹（已编辑） 👍2`."""
-    head = f"#{shown.seq} {_clock(shown.at, zone)}"
+def entry_line(shown: Shown, name: Name, now: datetime | None = None) -> str:
+    """`#12 09:31 李医生：不用空腹（已编辑） 👍2`; with the date if that is not today, in the zone of `now`."""
+    head = f"#{shown.seq} {_clock(shown.at, now or datetime.now(SHANGHAI))}"
     if shown.type == EntryType.SYSTEM:
         return f"{head} — {_event(shown.body, name)}"
     marks = "（已编辑）" if shown.edited else ""
@@ -47,8 +54,14 @@ def operation_line(entry: Entry, target: Shown | None, name: Name) -> str:
         case EntryType.PIN:
             return f"  {who} {'置顶了' if target and target.pinned else '取消置顶'} {about}"
         case _:
-            emojis = " ".join(clean(e) for e in target.reactions) if target else ""
-            return f"  {who} 回应了 {about} {emojis}".rstrip()
+            reaction = msgspec.json.decode(entry.body)
+            if not (emoji := clean(reaction.get("emoji", ""))):
+                return f"  {who} 撤回了给 {about} 的回应"
+            return (
+                f"  {who} 给 {about} 点了 {emoji}"
+                if reaction.get("on", True)
+                else f"  {who} 取消了给 {about} 的 {emoji}"
+            )
 
 
 def receipt_line(receipt: Receipt, mine: int, name: Name) -> str:
@@ -62,9 +75,43 @@ def presence_line(presence: Presence, name: Name) -> str:
 
 def conversation_line(number: int, summary: dict[str, Any], unread: int) -> str:
     """`2. [群聊] 复诊安排（3 条未读）`."""
-    kind = {"direct": "私聊", "care": "陪诊", "group": "群聊", "inbox": "通知", "broadcast": "公告"}
+    kind = {"direct": "单聊", "care": "陪诊", "group": "群聊", "inbox": "通知", "broadcast": "公告"}
     title = clean(summary["title"]) or summary["id"]
     return f"{number}. [{kind.get(summary['kind'], '')}] {title}" + (f"（{unread} 条未读）" if unread else "")
+
+
+def failure_text(error: Exception) -> str:
+    """Why something did not succeed, and what to do about it."""
+    match error:
+        case Refused():
+            return _refusal(error)
+        case httpx.ConnectError():
+            return "连不上服务器，请先运行 ./dev up"
+        case Stopped():
+            return f"连接已结束：{ending(str(error))}"
+        case TimeoutError() | httpx.TimeoutException():
+            return "服务器没有及时应答"
+        case ConnectionError():
+            return clean(error)
+        case _:
+            return "与服务器的连接中断了"
+
+
+def _refusal(refused: Refused) -> str:
+    said, reasons = refused.message or refused.code, "；".join(dict.fromkeys(refused.fields.values()))
+    if reasons:
+        said = reasons if refused.code == "invalid" else f"{said}（{reasons}）"
+    if refused.retry_after_ms is not None:
+        said = f"{said.partition('，请稍后')[0]}，请 {-(-refused.retry_after_ms // 1000)} 秒后再试"
+    return clean(said)
+
+
+def ending(reason: str) -> str:
+    """Why the connection will not come back. Close reasons are English on the wire; their codes have texts."""
+    code = reason.partition(" ")[0]
+    if reason == "HTTP 401":
+        return text("unauthorized")
+    return next((text(error) for error, rule in RULES.items() if code == str(rule.close)), clean(reason))
 
 
 def _content(shown: Shown) -> str:
@@ -111,5 +158,8 @@ def _event(body: dict[str, Any], name: Name) -> str:
             return clean(event)
 
 
-def _clock(at: str, zone: tzinfo) -> str:
-    return datetime.fromisoformat(at).astimezone(zone).strftime("%H:%M")
+def _clock(at: str, now: datetime) -> str:
+    then = datetime.fromisoformat(at).astimezone(now.tzinfo)
+    if then.date() == now.date():
+        return f"{then:%H:%M}"
+    return f"{then:%m-%d %H:%M}" if then.year == now.year else f"{then:%Y-%m-%d %H:%M}"

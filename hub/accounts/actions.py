@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub.accounts import model, store, table
 from hub.accounts.model import Device, Person, Role, Scene, Session, User, Verdict
 from hub.accounts.sms import SmsSender
-from hub.accounts.wechat import Wechat
+from hub.accounts.wechat import Openids
 from hub.platform import settings
 from hub.platform.clock import Clock
 from hub.platform.database import Database
@@ -54,7 +54,7 @@ class Accounts:
         keyring: Keyring,
         chosen: settings.Accounts,
         sender: SmsSender,
-        wechat: Wechat,
+        wechat: Openids,
         revoked: RevokedSessions,
         clock: Clock,
     ) -> None:

@@ -39,7 +39,7 @@ class CodeWanted(Inbound, frozen=True):
 
 class Login(Inbound, frozen=True):
     phone: Phone
-    code: Annotated[str, Meta(pattern=r"^[0-9]{6}$")]
+    code: Annotated[str, Meta(pattern=r"^[0-9]{6}(?![\s\S])")]
 
 
 class WechatLogin(Inbound, frozen=True):

@@ -76,7 +76,8 @@ class Opening:
 def tell(services: Messaging, outcome: Outcome) -> None:
     """Announce; call it after the commit, never before."""
     if outcome.entries:
-        services.announcer.appended(outcome.conversation, outcome.members_version, outcome.entries)
+        gone = [change.user for change in outcome.changes if change.to_seq is not None]
+        services.announcer.appended(outcome.conversation, outcome.members_version, outcome.entries, gone)
     if outcome.changes:
         services.announcer.members_changed(outcome.changes, outcome.told)
 

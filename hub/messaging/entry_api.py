@@ -31,7 +31,7 @@ SEQ_MOST = 2**53 - 1  # the largest whole number that JavaScript keeps
 Seq = Annotated[int, Meta(ge=0, le=SEQ_MOST)]
 SeqInPath = Annotated[int, PathParameter(ge=0, le=SEQ_MOST)]
 # As on the wire: PostgreSQL keeps no U+0000 in a text, and a log line no control characters.
-ClientMsgId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+ClientMsgId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+(?![\s\S])")]
 Content = dict[str, Any]  # Any: an entry's body, which is read by its type in `model`
 
 Who = NamedDependency[Principal]

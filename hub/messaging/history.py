@@ -50,9 +50,11 @@ SELECT p.*,
     SELECT count(*) FROM (
       SELECT 1 FROM entries e WHERE e.conversation = p.id AND e.seq > greatest(p.read_seq, p.from_seq - 1) AND e.seq <= p.until
         AND e.sender <> $1 LIMIT {UNREAD_MOST}) u) ELSE 0 END AS unread,
-  ARRAY(SELECT o.user_id::text FROM members o WHERE o.conversation = p.id AND o.to_seq IS NULL LIMIT $3) AS users,
+  ARRAY(SELECT o.user_id::text FROM members o
+        WHERE p.to_seq IS NULL AND o.conversation = p.id AND o.to_seq IS NULL LIMIT $3) AS users,
   (SELECT jsonb_object_agg(o.user_id, jsonb_build_array(o.delivered_seq, o.read_seq))
-   FROM (SELECT * FROM members o WHERE o.conversation = p.id AND o.to_seq IS NULL LIMIT $3) o
+   FROM (SELECT * FROM members o
+         WHERE p.to_seq IS NULL AND o.conversation = p.id AND o.to_seq IS NULL LIMIT $3) o
    WHERE $2::timestamptz IS NULL OR o.updated_at > $2) AS receipts
 FROM (
   SELECT c.id, c.kind, c.state, c.members_version, m.role, m.from_seq, m.to_seq, m.delivered_seq, m.read_seq, m.muted, m.pinned,

@@ -44,7 +44,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="came
 class TextBody(Body, frozen=True):
     text: Annotated[str, Meta(min_length=1, max_length=20000)]
     mentions: Annotated[list[Annotated[str, Meta(max_length=64)]], Meta(max_length=50)] = []
-    reply_to: Annotated[int, Meta(ge=1)] | None = None
+    reply_to: Annotated[int, Meta(ge=1, le=2**53 - 1)] | None = None  # what JavaScript can hold
 
 
 class AttachmentBody(Body, frozen=True):
@@ -63,7 +63,7 @@ class VoiceBody(Body, frozen=True):
 class CardBody(Body, frozen=True):
     """A pointer to something of the core, with what to show meanwhile."""
 
-    card: Annotated[str, Meta(pattern="^(order|appointment|reading|article)$")]
+    card: Annotated[str, Meta(pattern=r"^(order|appointment|reading|article)(?![\s\S])")]
     id: Annotated[str, Meta(max_length=64)]
     title: Annotated[str, Meta(max_length=200)] = ""
     summary: Annotated[str, Meta(max_length=1000)] = ""

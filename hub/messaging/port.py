@@ -24,8 +24,13 @@ class MemberChange(msgspec.Struct, frozen=True, kw_only=True):
 class Announcer(Protocol):
     """Carries facts to whoever should see them now. Never waits and never raises: who misses one is healed from PostgreSQL."""
 
-    def appended(self, conversation: str, members_version: int, entries: Sequence[Entry]) -> None:
-        """Committed entries of one conversation in seq order, and the membership version at that commit."""
+    def appended(
+        self, conversation: str, members_version: int, entries: Sequence[Entry], also: Sequence[str] = ()
+    ) -> None:
+        """Committed entries of one conversation in seq order, and the membership version at that commit.
+
+        `also`: who is no member any more, but may see these: the entry of their own removal.
+        """
 
     def repeated(self, conversation: str, members_version: int, entry: Entry) -> None:
         """A retry found this entry committed lately: whoever committed it may have died before telling anybody."""

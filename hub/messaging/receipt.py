@@ -17,7 +17,7 @@ _MARK = """
 WITH input AS (
   SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::bigint[], $4::bigint[]) AS t(conversation, user_id, delivered, read)
 ), locked AS (
-  SELECT m.conversation, m.user_id, i.delivered, i.read, c.members_version, coalesce(m.to_seq, c.head) AS until
+  SELECT m.conversation, m.user_id, i.delivered, i.read, c.members_version, m.to_seq IS NULL AS inside, coalesce(m.to_seq, c.head) AS until
   FROM input i
   JOIN members m ON m.conversation = i.conversation AND m.user_id = i.user_id
   JOIN conversations c ON c.id = m.conversation
@@ -32,7 +32,7 @@ WITH input AS (
   RETURNING m.conversation, m.user_id, m.delivered_seq, m.read_seq
 )
 SELECT l.conversation::text, l.user_id::text, l.until, l.members_version,
-       v.delivered_seq, v.read_seq
+       CASE WHEN l.inside THEN v.delivered_seq END, v.read_seq
 FROM locked l LEFT JOIN moved v ON v.conversation = l.conversation AND v.user_id = l.user_id
 """
 
@@ -108,7 +108,7 @@ class Receipts:
                 self._part(user, conversation, mark, until)
                 continue
             self._tell({(conversation, user): mark}, None)
-            if delivered_seq is not None:
+            if delivered_seq is not None:  # somebody who was removed reads for themselves only
                 self._announcer.receipt_moved(conversation, version, user, delivered_seq, read_seq)
         self._tell(marks, Refusal(ErrorCode.NOT_FOUND, fields={"conversation": "unknown, or you are not a member"}))
 

@@ -70,6 +70,11 @@ def on_http(request: Connection, error: HTTPException) -> Response[Failure]:
     return failure(request, Refusal(code), headers=dict(error.headers or {}))
 
 
+def on_too_deep(request: Connection, error: RecursionError) -> Response[Failure]:
+    """A body nested deeper than a parser goes is not one that anybody meant."""
+    return failure(request, Refusal(ErrorCode.MALFORMED))
+
+
 def on_unexpected(request: Connection, error: Exception) -> Response[Failure]:
     """A fault of ours, or of what we need. Exceptions' messages can quote data: only types and places are logged."""
     outage = is_outage(error)
@@ -94,6 +99,7 @@ exception_handlers: ExceptionHandlersMap = {
     ValidationException: on_validation,
     msgspec.ValidationError: on_bad_value,
     HTTPException: on_http,
+    RecursionError: on_too_deep,
     Exception: on_unexpected,
 }
 

@@ -1,9 +1,10 @@
 """The one tree of settings: `config.toml`, then `HUB__SECTION__KEY`. A bad key stops the start and names itself."""
 
 import os
+import re
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 import msgspec.structs
@@ -51,9 +52,10 @@ class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     refresh_grace_s: Count = 30
     code_s: Count = 300
     code_attempts: Count = 5
+    codes_per_phone_minute: Count = 3
     codes_per_phone_hour: Count = 6
     codes_per_address_hour: Count = 30
-    sms_sender: str = "development"
+    sms_sender: Literal["development"] = "development"
 
 
 class Wechat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -99,7 +101,7 @@ class Messaging(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Attachments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    store: str = "local"
+    store: Literal["local", "s3"] = "local"
     max_bytes: Count = 20971520
     max_pixels: Count = 40000000
     thumbnail_px: Count = 320
@@ -122,8 +124,8 @@ class Scheduler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    level: str = "info"
-    format: str = "console"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["console", "json"] = "console"
 
 
 class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,7 +161,9 @@ def load(path: Path | None = None, environ: dict[str, str] | None = None) -> Set
     try:
         return msgspec.convert(tree, Settings, strict=True)
     except msgspec.ValidationError as error:
-        raise BadSettings(f"settings: {error}") from error
+        at = re.search(r"\$\.(\w+)\.(\w+)", str(error))
+        field = _field(at[1], at[2]) if at else None
+        raise BadSettings(f"settings: {error}{_possible(field)}") from error
 
 
 def _default_path(env: dict[str, str]) -> Path | None:
@@ -186,7 +190,14 @@ def _override(tree: dict[str, Any], name: str, value: str) -> None:
     try:
         tree.setdefault(parts[1], {})[parts[2]] = msgspec.convert(value, field.type, strict=False)
     except msgspec.ValidationError as error:
-        raise BadSettings(f"{name}: {error}") from error
+        raise BadSettings(f"{name}: {error}{_possible(field)}") from error
+
+
+def _possible(field: msgspec.structs.FieldInfo | None) -> str:
+    """For a setting with few values, which they are."""
+    if field is None or get_origin(field.type) is not Literal:
+        return ""
+    return f"; possible: {', '.join(get_args(field.type))}"
 
 
 def _field(section: str, key: str) -> msgspec.structs.FieldInfo | None:

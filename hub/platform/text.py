@@ -51,6 +51,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "members_rank": ("不能移除同级或上级成员", "Not somebody of your own rank or above"),
     "members_owner": ("请先转让群主", "Hand the ownership over first"),
     "field_twice": ("字段重复", "Given twice"),
+    # What the clients say by themselves.
+    "unsent_full": ("已有 {count} 条消息等待发送，请稍后再试", "{count} messages are waiting for the connection"),
+    "code_needed": ("请输入短信验证码", "A code was sent by SMS"),
+    "not_the_hub": ("服务器没有正常应答（HTTP {status}）", "HTTP {status} without an answer of the hub"),
+    "client_cut": ("连接已断开", "The connection was lost"),
     # Attachments.
     "attachment_empty": ("文件为空", "The file is empty"),
     "attachment_type_refused": (

@@ -140,8 +140,15 @@ class Connection:
 
     def tell(self, broadcast: Broadcast) -> None:
         """Facts for this device, now or after the resume that is under way."""
-        if not self.session.hold(broadcast):
-            self.push(broadcast.bytes_for(self.form), ephemeral=broadcast.ephemeral)
+        if self.session.hold(broadcast):
+            return
+        try:
+            frames = broadcast.bytes_for(self.form)
+        except Exception as error:  # what cannot be said in one form must not cost those who hear it in another
+            log.error("telling failed", form=self.form.name, error=type(error).__name__)
+            self.close(ErrorCode.INTERNAL)
+            return
+        self.push(frames, ephemeral=broadcast.ephemeral)
 
     def reply(self, *frames: ServerFrame) -> None:
         """An answer to this device alone; several are taken or refused as one."""

@@ -5,10 +5,13 @@ and the scope per idle socket, and a task wake-up per message.
 """
 
 import asyncio
+import sys
 from typing import Any, Protocol, cast
 
+import httptools
 from uvicorn._types import ASGIReceiveEvent
 from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
@@ -38,6 +41,23 @@ class _Nowhere(asyncio.Queue[ASGIReceiveEvent]):
 
     def put_nowait(self, item: ASGIReceiveEvent) -> None:
         """Nobody reads this any more."""
+
+
+class HubHttp(HttpToolsProtocol):
+    """Hands on what came in one packet with an upgrade request, which uvicorn's own forgets: a client that does not wait is heard."""
+
+    _packet = b""
+
+    def data_received(self, data: bytes) -> None:
+        self._packet = data
+        super().data_received(data)
+        self._packet = b""
+
+    def handle_websocket_upgrade(self) -> None:
+        upgrade = sys.exception()  # in its handler: its argument says where the request ended
+        super().handle_websocket_upgrade()
+        if isinstance(upgrade, httptools.HttpParserUpgrade) and (early := self._packet[upgrade.args[0] :]):
+            cast(asyncio.Protocol, self.transport.get_protocol()).data_received(early)
 
 
 class HubWebSocket(WebSocketsSansIOProtocol):
@@ -124,11 +144,11 @@ class HubWebSocket(WebSocketsSansIOProtocol):
         if self.listener is None:
             super().handle_ping()
             return
-        pong = b"".join(self.conn.data_to_send())
-        if self.paused:
-            self._pong = pong  # for who does not read, only the last is kept (RFC 6455, section 5.5.3)
-        else:
-            self.write(pong)
+        pongs = b"".join(self.conn.data_to_send())  # of all pings of one read; nothing for the later ones
+        if not self.paused:
+            self.write(pongs)
+        elif pongs:
+            self._pong = pongs  # for who does not read, only the last are kept (RFC 6455, section 5.5.3)
         self.listener.alive()
 
     def handle_close(self, event: Any) -> None:  # Any: uvicorn's own signature

@@ -66,12 +66,17 @@ class Fanout:
 
     # What messaging announces
 
-    def appended(self, conversation: str, members_version: int, entries: Sequence[Entry]) -> None:
+    def appended(
+        self, conversation: str, members_version: int, entries: Sequence[Entry], also: Sequence[str] = ()
+    ) -> None:
         payloads = [encode_json(entry) for entry in entries]
         broadcast = Broadcast(payloads, conversation=conversation, first_seq=entries[0].seq)
         self._with_roster(
             conversation, members_version, lambda roster: self._entries(roster, members_version, broadcast)
         )
+        for user in also:
+            self._tell(user, broadcast)
+            self._publish(personal(user), self._pack(HintKind.ENTRIES, conversation, members_version, broadcast))
 
     def repeated(self, conversation: str, members_version: int, entry: Entry) -> None:
         """Tell it once more if it is young and this node has not told it; nodes that have skip the hint."""

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import random
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 
 import structlog
 from prometheus_client import Counter, Gauge
@@ -46,6 +46,7 @@ class Gateway:
         self._registry = registry
         self._connections: dict[Connection, None] = {}
         self._dirty: list[Connection] = []
+        self._presence_of: dict[str, bool] = {}
         self.draining = False
         self._emptied = asyncio.Event()
         limits = settings.realtime
@@ -58,8 +59,16 @@ class Gateway:
         )
 
     def bind(
-        self, broker: Broker, presence: Presence, rooms: Rooms, perform: Callable[[Connection, Request], None]
+        self,
+        broker: Broker,
+        presence: Presence,
+        rooms: Rooms,
+        perform: Callable[[Connection, Request], None],
+        acquainted: Callable[[str, Collection[str]], Awaitable[set[str]]],
+        later: Callable[[Awaitable[None]], None],
     ) -> None:
+        self._acquainted = acquainted
+        self._later = later
         self._broker = broker
         self._presence = presence
         self._rooms = rooms
@@ -163,10 +172,29 @@ class Gateway:
         return await self._presence.states(connection.watching)
 
     def presence_changed(self, user: str, online: bool, at_ms: int) -> None:
+        """Tell those who watch, if they still share a conversation with the user: a membership may have ended since (P5)."""
+        self._presence_of[user] = online
+        self._later(self._tell_presence(user))
+
+    async def _tell_presence(self, user: str) -> None:
+        watchers = self._registry.members(channel_of(user))
+        known = await self._acquainted(user, {connection.user for connection in watchers}) if watchers else set()
+        online = self._presence_of.pop(user, None)
+        if online is None:
+            return  # it changed again meanwhile, and the other telling said how it is now
         frame = PresenceFrame(user=user, online=online, at=rfc3339(self._clock.now()))
         broadcast = Broadcast([encode_json(frame)], ephemeral=True)
-        for connection in self._registry.members(channel_of(user)):
-            connection.tell(broadcast)
+        for connection in watchers:
+            if connection.user in known:
+                connection.tell(broadcast)
+            else:
+                self._unwatch(connection, user)
+
+    def _unwatch(self, connection: Connection, user: str) -> None:
+        if user in connection.watching:
+            connection.watching -= {user}
+            self._registry.leave(channel_of(user), connection)
+            self._presence.unwatch([user])
 
     # Watching over sockets
 

@@ -1,5 +1,7 @@
 """One node: the parts of messaging and of the wire put together, and the loops that keep them going."""
 
+from functools import partial
+
 import msgspec
 
 from hub.messaging.actions import Messaging
@@ -7,7 +9,7 @@ from hub.messaging.collector import Collector
 from hub.messaging.history import History
 from hub.messaging.listing import Listing
 from hub.messaging.receipt import Receipts
-from hub.messaging.roster import Rosters
+from hub.messaging.roster import Rosters, acquainted
 from hub.platform.clock import Clock
 from hub.platform.database import Database
 from hub.platform.identifier import new_id
@@ -54,7 +56,7 @@ class Node:
             on_change=self.gateway.presence_changed,
         )
         self._rosters = Rosters(pool, large)
-        rooms = Rooms(pool, registry, self.broker.subscribe, self.broker.unsubscribe, self.crew.start)
+        rooms = Rooms(pool, registry, self.broker, self.crew.start)
         self.fanout = Fanout(
             self.name,
             registry,
@@ -85,7 +87,14 @@ class Node:
             self.digests,
             self.crew,
         )
-        self.gateway.bind(self.broker, self.presence, rooms, self.performer.perform)
+        self.gateway.bind(
+            self.broker,
+            self.presence,
+            rooms,
+            self.performer.perform,
+            partial(acquainted, pool),
+            self.crew.start,
+        )
 
     def start(self, supervisor: Supervisor) -> None:
         """Run every loop. Until Redis has answered the first probe it counts as away, and PostgreSQL is read instead."""

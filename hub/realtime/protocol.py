@@ -19,7 +19,7 @@ MSGPACK = "hub.v1.msgpack"
 Ref = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Seq = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
-ClientMsgId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
+ClientMsgId = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+(?![\s\S])")]
 
 
 class ClientFrame(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel", tag_field="op"):
@@ -294,7 +294,7 @@ def failed(ref: int | None, refusal: Refusal, language: Language = "zh") -> Fail
 
 
 def json_of(raw: Raw, *, packed: bool) -> bytes:
-    """A carried body as JSON, whichever way it arrived; empty when there was none. Raises `Refusal` for MessagePack that JSON cannot say."""
+    """A carried body as JSON, whichever way it arrived; `{}` when none did. Raises `Refusal` for MessagePack that JSON cannot say."""
     data = bytes(raw)
     if not packed or not data:
         return data or b"{}"
@@ -334,7 +334,9 @@ def _explain(message: str) -> Refusal:
         return Refusal(ErrorCode.UNKNOWN_OP, fields={"op": "not an operation of this protocol"})
     if not field:
         return Refusal(ErrorCode.MALFORMED)
-    return Refusal(ErrorCode.INVALID, fields={field: message[: path.start()] if path else message})
+    reason = message[: path.start()] if path else message
+    # A pattern says nothing to a person; ours keep control characters out.
+    return Refusal(ErrorCode.INVALID, fields={field: "not of the expected form" if "regex" in reason else reason})
 
 
 def body_refusal(error: msgspec.ValidationError) -> Refusal:

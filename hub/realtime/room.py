@@ -1,7 +1,8 @@
 """Large conversations on this node: which sockets hear `c:<conversation>`, checked against the version of each hint (P5)."""
 
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
 
 import asyncpg
 import structlog
@@ -20,13 +21,24 @@ WHERE conversation = $1 AND to_seq IS NULL AND user_id = ANY ($2::uuid[])"""
 log = structlog.get_logger()
 
 
+class Channels(Protocol):
+    """What rooms need of the broker."""
+
+    def subscribe(self, channel: str) -> None: ...
+
+    def unsubscribe(self, channel: str) -> None: ...
+
+    async def settled(self, channel: str) -> None: ...
+
+
 class _Room:
-    __slots__ = ("entered", "from_seqs", "last_from_seq", "overflow_from", "queue", "reading", "version")
+    __slots__ = ("entered", "from_seqs", "heard", "last_from_seq", "overflow_from", "queue", "reading", "version")
 
     def __init__(self, version: int) -> None:
         self.version = version
         self.queue: list[tuple[int, Broadcast]] = []
         self.reading = False
+        self.heard = False  # whether Redis has confirmed the channel since; a resume sees to that by itself
         self.entered = NOBODY  # the lowest version by which somebody was let in since the reading began
         self.overflow_from: int | None = None
         self.from_seqs: dict[Connection, int] = {}  # of those who do not see everything
@@ -40,21 +52,19 @@ class Rooms:
         self,
         pool: asyncpg.Pool,
         registry: Registry[Connection],
-        subscribe: Callable[[str], None],
-        unsubscribe: Callable[[str], None],
+        channels: Channels,
         later: Callable[[Awaitable[None]], None],
     ) -> None:
         self._pool = pool
         self._registry = registry
-        self._subscribe = subscribe
-        self._unsubscribe = unsubscribe
+        self._channels = channels
         self._later = later
         self._rooms: dict[str, _Room] = {}
 
     def enter(self, conversation: str, connection: Connection, version: int, from_seq: int) -> None:
         """A socket of somebody who, at `version`, is a member and sees from `from_seq` on."""
         if self._registry.join(f"c:{conversation}", connection):
-            self._subscribe(f"c:{conversation}")
+            self._channels.subscribe(f"c:{conversation}")
             self._rooms[conversation] = _Room(version)
         room = self._rooms[conversation]
         room.version = min(room.version, version)  # judged by an older membership, so the next hint checks again
@@ -71,14 +81,27 @@ class Rooms:
 
     def emptied(self, channel: str) -> None:
         """The last local socket left this channel."""
-        self._unsubscribe(channel)
+        self._channels.unsubscribe(channel)
         self._rooms.pop(channel[2:], None)
 
     def admit(self, user: str, conversation: str, from_seq: int) -> None:
         """A member of what is a large conversation now: those of their sockets that do not hear it yet do from now on."""
-        for connection in self._registry.members(f"u:{user}"):
-            if f"c:{conversation}" not in self._registry.channels_of(connection):
-                self.enter(conversation, connection, 0, from_seq)
+        channel = f"c:{conversation}"
+        fresh = [c for c in self._registry.members(f"u:{user}") if channel not in self._registry.channels_of(c)]
+        for connection in fresh:
+            self.enter(conversation, connection, 0, from_seq)
+        if fresh and not self._rooms[conversation].heard:
+            self._later(self._await_hearing(conversation, fresh, from_seq))
+
+    async def _await_hearing(self, conversation: str, fresh: Sequence[Connection], from_seq: int) -> None:
+        """What was published before Redis confirmed the channel, nobody here was told: those who came have it fetched."""
+        await self._channels.settled(f"c:{conversation}")
+        if (room := self._rooms.get(conversation)) is not None:
+            room.heard = True
+            gap = Broadcast([encode_json(Gap(conversation=conversation, from_=from_seq))])
+            for connection in self._registry.members(f"c:{conversation}"):
+                if connection in fresh:
+                    connection.tell(gap)
 
     def expel(self, user: str, conversation: str) -> None:
         """No member any more."""

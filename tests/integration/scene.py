@@ -36,7 +36,9 @@ class Announced:
         self.receipts: list[tuple[str, int, int]] = []
         self.again: list[Entry] = []
 
-    def appended(self, conversation: str, members_version: int, entries: Sequence[Entry]) -> None:
+    def appended(
+        self, conversation: str, members_version: int, entries: Sequence[Entry], also: Sequence[str] = ()
+    ) -> None:
         self.entries += entries
         self.versions.append(members_version)
 

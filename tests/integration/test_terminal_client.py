@@ -189,6 +189,35 @@ async def test_send_is_repeated_with_the_same_id_after_a_lost_connection(hub: Hu
         assert after["clientMsgId"] == before["clientMsgId"]
 
 
+async def test_order_of_writing_survives_a_reconnect(hub: Hub, connect: Connect) -> None:
+    """P2: while the backlog of an outage leaves little by little, what is written meanwhile waits behind it."""
+    async with connect(timing=msgspec.structs.replace(QUICK, tick_s=0.05)) as client, asyncio.TaskGroup() as tasks:
+        first = await hub.next()
+        await first.welcome()
+        await client.until(lambda _: client.online)
+
+        def write(numbers: range) -> list[asyncio.Task[object]]:
+            return [tasks.create_task(client.send("room", {"text": str(number)})) for number in numbers]
+
+        writing = write(range(5))
+        for _ in range(3):
+            await first.hear("send")
+        client.cut()
+        writing += write(range(5, 20))
+        second = await hub.next()
+        await second.welcome()
+        heard = []
+        for number in range(60):
+            if number < 40:
+                writing += write(range(20 + number, 21 + number))
+            send = await second.hear("send")
+            heard.append(int(send["body"]["text"]))
+            await second.ack(send, number + 1)
+        await asyncio.gather(*writing)
+
+        assert heard == list(range(60))
+
+
 async def test_send_waits_while_offline(hub: Hub, connect: Connect) -> None:
     """What is said without a connection leaves with the next one."""
     async with connect() as client, asyncio.TaskGroup() as tasks:

@@ -3,6 +3,7 @@
 What is said here is searched for in the log of the module's node, at debug level, when the module ends.
 """
 
+import contextlib
 from typing import Any
 
 import httpx
@@ -189,9 +190,8 @@ async def test_the_other_frame_type_is_answered(hub: Server, packed: bool) -> No
 async def test_a_frame_that_is_too_large_closes_the_socket_with_the_reason(hub: Server, packed: bool) -> None:
     """The table says 1009; it is heard although the rest of the frame is still on its way."""
     device, _, _ = await person_in_a_room(hub, packed=packed)
-    with pytest.raises(ConnectionClosed):
+    with contextlib.suppress(ConnectionClosed):
         await device.raw(b" " * 3_000_000)
-        await device.next()
 
     assert (await device.closed())[0] == 1009
 

@@ -4,8 +4,8 @@ import asyncio
 import base64
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,13 +15,14 @@ import msgspec
 import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
+from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 
 from hub.app import HubServer, Parts, build_app, listen, open_parts
 from hub.messaging import actions, membership
 from hub.platform import settings
 from hub.platform.identifier import new_id
-from hub.realtime.engine import HubWebSocket
+from hub.realtime.engine import HubHttp, HubWebSocket
 from hub.realtime.protocol import JSON, MSGPACK
 from hub.security import token
 from hub.security.keyring import load_keyring
@@ -58,6 +59,16 @@ class Socket:
         data = msgspec.msgpack.encode(frame) if self._packed else msgspec.json.encode(frame)
         await self.connection.send(data, text=not self._packed)
         return self._ref
+
+    def packet(self, op: str, **fields: object) -> bytes:
+        """A request as bytes for `write`, so that several can leave together."""
+        self._ref += 1
+        data = msgspec.json.encode({"op": op, "ref": self._ref, **fields})
+        return Frame(Opcode.TEXT, data).serialize(mask=True)
+
+    def write(self, packet: bytes) -> None:
+        """Everything in one packet, past the library."""
+        self.connection.transport.write(packet)
 
     async def raw(self, data: bytes, *, text: bool | None = None) -> None:
         await self.connection.send(data, text=not self._packed if text is None else text)
@@ -171,7 +182,9 @@ class Server:
     ) -> Socket:
         """A connected device that has not said hello. `offer`: the subprotocols, in place of a header."""
         header = {} if offer else {"Authorization": f"Bearer {bearer or self.token(user, role=role)}"}
+        # Frames are taken off the network as they come: who is slow here is slow on purpose, and does not use this.
         options = {"compression": None, "open_timeout": PATIENCE_S, "close_timeout": 2, "max_size": 2**26, **options}
+        options["max_queue"] = None
         connection = await connect(
             self.ws,
             subprotocols=[Subprotocol(name) for name in offer or [MSGPACK if packed else JSON]],
@@ -188,6 +201,9 @@ class Server:
         found = await self.socket(user, **options)
         await found.hello(cursors)
         return found
+
+    def on_hanging_up(self, close: Callable[[], Awaitable[object]]) -> None:
+        self._stack.push_async_callback(close)
 
     async def hang_up(self) -> None:
         await self._stack.aclose()
@@ -231,29 +247,39 @@ class Server:
     async def connections(self, count: int) -> None:
         """Wait until this many sockets are open here."""
         async with asyncio.timeout(PATIENCE_S):
-            while len(self.parts.node.gateway) != count:
+            while len(self.parts.node.gateway) != count:  # noqa: ASYNC110 - a leak would be no event
                 await asyncio.sleep(0.01)
 
-    @asynccontextmanager
-    async def statements(self) -> AsyncIterator[list[str]]:
-        """The log's statements of this node meanwhile, without its look at revoked sessions and the driver's at types."""
-        said: list[str] = []
+    def statements(self) -> AbstractAsyncContextManager[list[str]]:
+        """The log's statements of this node meanwhile."""
+        return statements(self.parts.database.log)
 
-        def note(record: Any) -> None:
-            if not any(part in record.query for part in ("FROM sessions", "typeinfo_tree", "set_config('jit'")):
-                said.append(" ".join(record.query.split()))
 
-        pool = self.parts.database.log
-        held = [await pool.acquire() for _ in range(pool.get_max_size())]
+@asynccontextmanager
+async def statements(pool: asyncpg.Pool) -> AsyncIterator[list[str]]:
+    """What a pool says meanwhile, without the look at revoked sessions and the driver's at types."""
+    said: list[str] = []
+
+    def note(record: Any) -> None:
+        if not any(part in record.query for part in ("FROM sessions", "typeinfo_tree", "set_config('jit'")):
+            said.append(" ".join(record.query.split()))
+
+    async with _all_connections(pool) as held:
         for connection in held:
             connection.add_query_logger(note)
-        for connection in held:
-            await pool.release(connection)
-        yield said
-        held = [await pool.acquire() for _ in range(pool.get_max_size())]
+    yield said
+    async with _all_connections(pool) as held:
         for connection in held:
             connection.remove_query_logger(note)
-            await pool.release(connection)
+
+
+@asynccontextmanager
+async def _all_connections(pool: asyncpg.Pool) -> AsyncIterator[list[Any]]:
+    """Every connection that the pool may have, so that none is missed."""
+    held = [await pool.acquire() for _ in range(pool.get_max_size())]
+    yield held
+    for connection in held:
+        await pool.release(connection)
 
 
 def settings_for(database_url: str, redis_url: str, folder: str, **sections: dict[str, Any]) -> settings.Settings:
@@ -278,6 +304,7 @@ async def serving(chosen: settings.Settings, send_buffer: int | None = None) -> 
         config = uvicorn.Config(
             build_app(parts),
             loop="none",
+            http=HubHttp,
             ws=HubWebSocket,
             ws_max_size=chosen.realtime.max_frame_bytes,
             ws_per_message_deflate=chosen.realtime.deflate,

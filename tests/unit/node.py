@@ -51,6 +51,24 @@ class Memberships:
         return [(user,) for user in users if user in asked]
 
 
+class Channels:
+    """What the node is subscribed to; Redis confirms when `confirmed` says so."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.confirmed = asyncio.Event()
+        self.confirmed.set()
+
+    def subscribe(self, channel: str) -> None:
+        self.heard.append(channel)
+
+    def unsubscribe(self, channel: str) -> None:
+        self.heard.remove(channel)
+
+    async def settled(self, channel: str) -> None:
+        await self.confirmed.wait()
+
+
 class OneNode:
     """The parts of `node.py` that this path needs."""
 
@@ -60,10 +78,10 @@ class OneNode:
         self.clock = FakeClock()
         self.registry: Registry[Connection] = Registry()
         self.published: list[tuple[str, bytes]] = []
-        self.heard: list[str] = []
+        self.channels = Channels()
         self.tasks: set[asyncio.Task[None]] = set()
         self.rosters = Rosters(members, LARGE)
-        self.rooms = Rooms(members, self.registry, self.heard.append, self.heard.remove, self.later)
+        self.rooms = Rooms(members, self.registry, self.channels, self.later)
         self.fanout = Fanout(
             name, self.registry, self.rosters, self.rooms, Told(0.0), self.clock, self._publish, self.later
         )

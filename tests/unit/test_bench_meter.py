@@ -30,7 +30,7 @@ def test_a_meter_counts_what_is_used_when_running() -> None:
     usage = meter.stop()
 
     assert set(usage.cpu_s) == {"self", LOAD}
-    assert 0 < usage.cpu_s[LOAD] <= usage.wall_s * 1.1
+    assert 0 < usage.cpu_s[LOAD] <= usage.wall_s * 1.1 + 0.05  # a tick of the kernel
     assert meter.rss_bytes("self") > 0
 
 

@@ -171,7 +171,7 @@ async def test_a_device_that_left_meanwhile_is_not_let_in(members: Memberships, 
     await node.idle()
 
     assert len(node.registry) == 0
-    assert node.heard == []
+    assert node.channels.heard == []
 
 
 async def test_everybody_is_told_of_a_newcomer(members: Memberships, node: OneNode) -> None:
@@ -246,6 +246,41 @@ async def test_a_repair_tells_only_what_was_not_told_and_may_be_seen(members: Me
     assert node.seqs(a) == [2, 1, 3]
     assert node.seqs(c) == [3]
     assert node.published == []
+
+
+async def test_an_entry_that_nobody_may_have_been_told_is_told_again(members: Memberships, node: OneNode) -> None:
+    """P3, P4: a retry finds it committed; whoever committed it may have died before telling. Nodes that told it skip it."""
+    there, third = OneNode(members, "there"), OneNode(members, "third")
+    a, b, c = node.device("a"), there.device("b"), third.device("b")
+    (entry,) = entries(ROOM, 1)
+    there.fanout.appended(ROOM, 1, [entry])
+    await there.idle()
+    assert there.seqs(b) == [1]
+    node.fanout.repeated(ROOM, 1, entry)
+    await node.idle()
+    hints = list(node.published)
+    hand_over(node, there)
+    node.published = hints
+    hand_over(node, third)
+    node.fanout.repeated(ROOM, 1, entry)
+
+    assert node.seqs(a) == third.seqs(c) == [1]
+    assert there.seqs(b) == []
+    assert node.published == []
+
+
+async def test_an_old_entry_and_newcomers_are_left_alone_by_a_repetition(members: Memberships, node: OneNode) -> None:
+    """P5: the retry knows today's membership; and what is old is somebody's history, not news."""
+    a, c = node.device("a"), node.device("c")
+    members.change(c=2)
+    node.fanout.repeated(ROOM, 2, entries(ROOM, 1)[0])
+    await node.idle()
+    await node.clock.advance(61)
+    node.fanout.repeated(ROOM, 2, entries(ROOM, 2)[0])
+    await node.idle()
+
+    assert node.seqs(a) == [1]
+    assert node.seqs(c) == []
 
 
 def test_a_hint_is_read_as_it_was_written() -> None:
