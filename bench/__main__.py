@@ -39,7 +39,7 @@ def scenarios(name: str, sockets: int) -> list[Scenario]:
 
 
 @click.command()
-@click.argument("name", type=click.Choice(NAMES))
+@click.argument("name", type=click.Choice(NAMES), default="all")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON instead of tables.")
 @click.option("--seconds", default=6.0, show_default=True, type=click.FloatRange(1, 60), help="Length of one phase.")
 @click.option("--bare-only", is_flag=True, help="Measure the bare server alone.")

@@ -132,7 +132,7 @@ def build_app(parts: Parts) -> Litestar:
         logging_config=None,
     )
     app.state["upgrade"] = Upgrade(parts.gate, parts.accounts, node.gateway, clock)
-    app.state["streams"] = Streams(node.gateway, node.performer, clock)
+    app.state["streams"] = Streams(node.gateway, node.reader, clock)
     app.state["readiness"] = probe.Readiness(parts.database, node, parts.supervisor)
     return app
 
@@ -184,6 +184,7 @@ async def serve(settings: Settings, *, reuse_port: bool = False) -> None:
             server_header=False,
             proxy_headers=True,
             forwarded_allow_ips=settings.server.trusted_proxies,
+            limit_concurrency=settings.server.max_connections + 1000,
             timeout_keep_alive=20,
             timeout_graceful_shutdown=5,
             backlog=BACKLOG,

@@ -5,7 +5,7 @@ import importlib.metadata
 import re
 import socket
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,13 +16,14 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from hub.messaging.attachment_store import open_object_store
 from hub.platform import migrations
 from hub.platform.embedded import NotRunning, resolve
 from hub.platform.settings import BadSettings, Settings, load
 from hub.platform.supervisor import describe
-from hub.security.keyring import load_keyring
+from hub.security.keyring import key_path, load_keyring
 from hub.up import address
 
 ASK_S = 5.0
@@ -121,12 +122,18 @@ def _absolute(path: str) -> Path:
 
 
 async def _keys(settings: Settings) -> str:
+    security = settings.security
+    if not (security.master_keys or security.signing_key or security.key_file or key_path(settings).exists()):
+        raise Wrong(f"{key_path(settings)} is not there yet; ./dev up makes one")
     keyring = load_keyring(settings)
     return f"{len(keyring.master_keys)} master key(s); {keyring.current} seals"
 
 
 async def _attachments(settings: Settings) -> str:
-    open_object_store(settings.attachments, Path(settings.data.dir))
+    data = _absolute(settings.data.dir)
+    if settings.attachments.store == "local" and not data.is_dir():
+        return f"will be kept in {data}"  # opening the store would make the folder
+    open_object_store(settings.attachments, data)
     return f"kept in the {settings.attachments.store} store"
 
 
@@ -148,6 +155,11 @@ async def _our_server(settings: Settings) -> str:
             answer = await client.get(f"{url}/readyz")
         except httpx.HTTPError as error:
             raise Wrong(f"{url} is taken, and no hub answers there; stop it or set HUB__SERVER__PORT") from error
+    if answer.status_code in (httpx.codes.OK, httpx.codes.SERVICE_UNAVAILABLE):
+        try:
+            resolve(settings)
+        except NotRunning as error:
+            raise Wrong("taken by a hub of another data folder; set HUB__SERVER__PORT") from error
     if answer.status_code == httpx.codes.OK:
         return f"the hub answers at {url} and is ready"
     if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
@@ -156,7 +168,10 @@ async def _our_server(settings: Settings) -> str:
 
 
 async def _postgresql(settings: Settings) -> str:
-    url = make_url(settings.database.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    try:
+        url = make_url(settings.database.url).set(drivername="postgresql").render_as_string(hide_password=False)
+    except (ArgumentError, ValueError) as error:  # their texts may repeat the address, and with it a password
+        raise Wrong("database.url is no address; it must look like postgresql://user@host/database") from error
     connection = await asyncpg.connect(url, timeout=ASK_S, command_timeout=ASK_S)
     try:
         if connection.get_server_version().major < OLDEST_POSTGRESQL:
@@ -184,7 +199,10 @@ async def _check_schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Non
 
 
 async def _redis(url: str) -> str:
-    client = redis.asyncio.Redis.from_url(url, socket_timeout=ASK_S, socket_connect_timeout=ASK_S)
+    try:
+        client = redis.asyncio.Redis.from_url(url, socket_timeout=ASK_S, socket_connect_timeout=ASK_S)
+    except ValueError as error:
+        raise Wrong("redis.url is no address; it must look like redis://host/0") from error
     async with client, client.pubsub() as listener:
         channel = f"doctor:{uuid4().hex}"
         await listener.subscribe(channel)
@@ -193,5 +211,11 @@ async def _redis(url: str) -> str:
         message = await listener.get_message(ignore_subscribe_messages=True, timeout=ASK_S)
         if message is None:
             raise Wrong("what is published does not come back; check that this user may use pub/sub")
-        version = (await client.info("server")).get("redis_version", "?")
-    return f"version {version}, published messages come back"
+        version = _redis_version(await client.info("server"))
+    return f"{version}, published messages come back"
+
+
+def _redis_version(server: Mapping[str, object]) -> str:
+    """Valkey calls itself Redis 7.2.4 for the sake of old clients, and says its own name beside it."""
+    name = server.get("server_name", "redis")
+    return f"{name} {server.get(f'{name}_version') or server.get('redis_version', '?')}"

@@ -27,6 +27,11 @@ from hub.security.keyring import create_key_file, key_path
 READY_S = 60.0  # how long the first answer of the server is waited for before that is said
 STOP_S = 5.0  # what a child gets on top of the drain before it is killed
 PORT_S = 3.0  # how long a port may still be held by a run that was just killed
+DEVELOPMENT_LIMITS = {
+    "codes_per_phone_minute": 30,
+    "codes_per_phone_hour": 200,
+    "codes_per_address_hour": 2000,
+}
 
 Say = Callable[[str], None]
 
@@ -128,11 +133,19 @@ async def _run_children(settings: Settings, say: Say) -> None:
                 drain_s=drain_s,
             )
             supervisor.run(name, start)
-        if await _answers(address(settings.server)):
-            say(SUMMARY.format(url=address(settings.server), data=settings.data.dir))
-        else:
-            say(f"the server has not become ready in {READY_S:.0f} s: see what it says above, and run ./dev hub doctor")
-        await asyncio.Event().wait()
+        try:
+            await _tell(settings, say)
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            say(f"stopping: sockets are moved first (up to {settings.server.drain_s:.0f} s), databases last")
+            raise
+
+
+async def _tell(settings: Settings, say: Say) -> None:
+    if await _answers(address(settings.server)):
+        say(SUMMARY.format(url=address(settings.server), data=settings.data.dir))
+    else:
+        say(f"the server has not become ready in {READY_S:.0f} s: see what it says above, and run ./dev hub doctor")
 
 
 def _prefixed(say: Say, name: str, line: str) -> None:
@@ -141,12 +154,26 @@ def _prefixed(say: Say, name: str, line: str) -> None:
 
 def _environment(settings: Settings) -> dict[str, str]:
     """What the children are told: the addresses that were found, in place of whatever the file says."""
-    return dict(os.environ) | {
-        "HUB__DATA__DIR": settings.data.dir,
-        "HUB__DATABASE__URL": settings.database.url,
-        "HUB__REDIS__URL": settings.redis.url,
-        "HUB__SERVER__PORT": str(settings.server.port),
-        "PYTHONUNBUFFERED": "1",
+    return (
+        dict(os.environ)
+        | _development_limits(settings.accounts)
+        | {
+            "HUB__DATA__DIR": settings.data.dir,
+            "HUB__DATABASE__URL": settings.database.url,
+            "HUB__REDIS__URL": settings.redis.url,
+            "HUB__SERVER__PORT": str(settings.server.port),
+            "PYTHONUNBUFFERED": "1",
+        }
+    )
+
+
+def _development_limits(accounts: chosen.Accounts) -> dict[str, str]:
+    """Whoever tries the hub asks for a code at every sign-in: where codes cost nothing, limits nobody chose are widened."""
+    defaults = chosen.Accounts()
+    return {
+        f"HUB__ACCOUNTS__{name.upper()}": str(limit)
+        for name, limit in DEVELOPMENT_LIMITS.items()
+        if accounts.sms_sender == "development" and getattr(accounts, name) == getattr(defaults, name)
     }
 
 

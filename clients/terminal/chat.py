@@ -104,9 +104,11 @@ class Chat:
         """By its number in the list, or by its id."""
         listed = dict(enumerate(self._listed, 1))
         try:
-            await self.feed.enter(listed.get(_number(which) or 0) or str(UUID(which)))
+            conversation = listed.get(_number(which) or 0) or str(UUID(which))
         except ValueError:
             raise Refused("not_found", NO_SUCH) from None
+        try:
+            await self.feed.enter(conversation)
         except Refused as refused:
             raise (Refused("not_found", NO_SUCH) if refused.code == "not_found" else refused) from None
 

@@ -21,7 +21,6 @@ from hub.security import token
 from hub.security.keyring import Keyring
 from hub.security.token import Principal, RevokedSessions
 
-CODES_PER_PHONE_MINUTE = 3
 TICKET_S = 30
 SWEEP_BATCH = 1000
 SWEEP_BATCHES = 20  # of one table in one sweep, so that a sweep ends soon after a long pause, too
@@ -86,7 +85,7 @@ class Accounts:
         await store.lock_sms_limits(connection, phone, address)
         hour, minute = timedelta(hours=1), timedelta(minutes=1)
         limits = (
-            ("phone", phone, CODES_PER_PHONE_MINUTE, minute),
+            ("phone", phone, self._settings.codes_per_phone_minute, minute),
             ("phone", phone, self._settings.codes_per_phone_hour, hour),
             ("address", address, self._settings.codes_per_address_hour, hour),
         )

@@ -75,9 +75,14 @@ class Opening:
 
 def tell(services: Messaging, outcome: Outcome) -> None:
     """Announce; call it after the commit, never before."""
-    if outcome.entries:
-        gone = [change.user for change in outcome.changes if change.to_seq is not None]
-        services.announcer.appended(outcome.conversation, outcome.members_version, outcome.entries, gone)
+    gone = {change.user: change.to_seq for change in outcome.changes if change.to_seq is not None}
+    until = max(gone.values(), default=0)
+    # What follows a removal in the same transaction, a new owner for example, is not for who was removed (P5).
+    removal = [entry for entry in outcome.entries if entry.seq <= until]
+    others = [entry for entry in outcome.entries if entry.seq > until]
+    for entries, also in ((removal, list(gone)), (others, [])):
+        if entries:
+            services.announcer.appended(outcome.conversation, outcome.members_version, entries, also)
     if outcome.changes:
         services.announcer.members_changed(outcome.changes, outcome.told)
 

@@ -6,6 +6,7 @@ Sealing, the call and its retries live here; numbering and the membership check 
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 import asyncpg
@@ -26,7 +27,7 @@ T = TypeVar("T")
 Outcome = Appended | Refusal
 Waiting = tuple[Draft, Callable[[Outcome], None]]
 
-_APPEND = "SELECT status, seq, created_at, members_version FROM append_entries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
+_APPEND = "SELECT status, seq, created_at, members_version, recalled FROM append_entries($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
 
 BATCHES = Counter("hub_append_batches_total", "Calls of append_entries that were answered")
 APPENDED = Counter("hub_appended_total", "Entries committed")
@@ -93,7 +94,7 @@ class Collector:
                 self._wake.clear()
                 while self._ready and self._flying < self._settings.batches:
                     self._flying += 1
-                    flights.create_task(self._fly(self._next_batch()), name="append")
+                    flights.create_task(self._fly(self._next_batch(), flights), name="append")
 
     def _next_batch(self) -> dict[str, list[Waiting]]:
         batch: dict[str, list[Waiting]] = {}
@@ -106,27 +107,39 @@ class Collector:
             room -= len(taken)
         return batch
 
-    async def _fly(self, batch: dict[str, list[Waiting]]) -> None:
-        items = [waiting for taken in batch.values() for waiting in taken]
+    async def _fly(self, batch: dict[str, list[Waiting]], flights: asyncio.TaskGroup, *, counted: bool = True) -> None:
+        """One call. When somebody holds the lock of one of its conversations, each goes on alone, so that only that one waits."""
         try:
-            await self._append(items)
+            if await self._append([waiting for taken in batch.values() for waiting in taken], alone=len(batch) == 1):
+                self._release(batch)
+                return
+        except BaseException:
+            self._release(batch)
+            raise
         finally:
-            self._flying -= 1
-            self._size -= len(items)
-            for conversation in batch:
-                if self._queues[conversation]:
-                    self._ready.append(conversation)
-                else:
-                    del self._queues[conversation]
+            self._flying -= counted
             self._wake.set()
+        for conversation, taken in batch.items():
+            # Not counted: whoever waits for a lock must not keep others on the ground. One flight a conversation bounds them.
+            flights.create_task(self._fly({conversation: taken}, flights, counted=False), name="append alone")
 
-    async def _append(self, items: Sequence[Waiting]) -> None:
-        """Each item is told exactly once, whatever happens."""
+    def _release(self, batch: dict[str, list[Waiting]]) -> None:
+        for conversation, taken in batch.items():
+            self._size -= len(taken)
+            if self._queues[conversation]:
+                self._ready.append(conversation)
+            else:
+                del self._queues[conversation]
+
+    async def _append(self, items: Sequence[Waiting], *, alone: bool) -> bool:
+        """Each item is told exactly once, whatever happens. False when a lock was not to be had, and nobody was told yet."""
         try:
             keys = await self._repeatedly(lambda: self._keys([draft for draft, _ in items]))
             sealable = [(draft, done, key) for (draft, done), key in zip(items, keys, strict=True) if key is not None]
             columns = _columns([(draft, key) for draft, _, key in sealable])
-            rows = await self._repeatedly(lambda: self._pool.fetch(_APPEND, *columns)) if sealable else []
+            rows = await self._repeatedly(lambda: self._pool.fetch(_APPEND, *columns), alone) if sealable else []
+        except asyncpg.LockNotAvailableError:
+            return False
         except Refusal as refusal:
             _tell_all(items, refusal)
         except Exception:
@@ -136,6 +149,7 @@ class Collector:
                 [item for item, key in zip(items, keys, strict=True) if key is None], Refusal(ErrorCode.FORBIDDEN)
             )
             self._complete([(draft, done) for draft, done, _ in sealable], rows)
+        return True
 
     async def _append_apart(self, items: Sequence[Waiting]) -> None:
         """One row that PostgreSQL cannot take must not cost its neighbours: try each alone."""
@@ -144,13 +158,13 @@ class Collector:
             _tell_all(items, Refusal(ErrorCode.INTERNAL))
             return
         for item in items:
-            await self._append([item])
+            await self._append([item], alone=True)
 
     def _complete(self, items: Sequence[Waiting], rows: Sequence[asyncpg.Record]) -> None:
         fresh: dict[tuple[str, int], list[Entry]] = defaultdict(list)
         again: list[tuple[int, Entry]] = []
         stamps: dict[object, str] = {}
-        for (draft, done), (status, seq, at, version) in zip(items, rows, strict=True):
+        for (draft, done), (status, seq, at, version, recalled) in zip(items, rows, strict=True):
             if status > Status.REPEATED:
                 _tell(done, refusal_of(status))
                 continue
@@ -158,20 +172,24 @@ class Collector:
             stamp = stamps.get(at) or stamps.setdefault(at, rfc3339(at))
             if status == Status.NEW:
                 fresh[draft.conversation, version].append(entry_of(draft, seq, stamp))
-            else:
+            elif not recalled:
                 again.append((version, entry_of(draft, seq, stamp)))
         BATCHES.inc()
         APPENDED.inc(sum(map(len, fresh.values())))
         REPEATS.inc(len(again))
+        for (conversation, version), entries in fresh.items():
+            self._announce(partial(self._announcer.appended, conversation, version, entries))
+        for version, entry in again:
+            self._announce(partial(self._announcer.repeated, entry.conversation, version, entry))
+
+    def _announce(self, tell: Callable[[], None]) -> None:
+        """They are committed: a fault in telling one costs neither the loop nor the others."""
         try:
-            for (conversation, version), entries in fresh.items():
-                self._announcer.appended(conversation, version, entries)
-            for version, entry in again:
-                self._announcer.repeated(entry.conversation, version, entry)
-        except Exception:  # they are committed: a fault in telling must not end the loop
+            tell()
+        except Exception:
             log.exception("announcing an append failed")
 
-    async def _repeatedly(self, call: Callable[[], Awaitable[T]]) -> T:
+    async def _repeatedly(self, call: Callable[[], Awaitable[T]], alone: bool = True) -> T:
         """Call until it is answered or `retry_s` have passed. Repeating is safe: what was committed is found by its client id (P3)."""
         deadline = self._clock.monotonic() + self._settings.retry_s
         pause = 0.05
@@ -179,6 +197,8 @@ class Collector:
             try:
                 return await call()
             except TRANSIENT as error:
+                if isinstance(error, asyncpg.LockNotAvailableError) and not alone:
+                    raise
                 if self._clock.monotonic() + pause > deadline:
                     log.warning("append gave up", error=type(error).__name__)
                     raise Refusal(ErrorCode.UNAVAILABLE, retry_after_ms=2000) from error

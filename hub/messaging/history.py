@@ -16,7 +16,9 @@ from hub.platform.identifier import is_id
 from hub.security.sealing import DataKey, Sealer
 
 HEADS = 1000  # conversations in one welcome; the rest through GET /conversations
-UNREAD_MOST = 10_000  # counting further would read that many rows for a number nobody reads
+UNREAD_MOST = 1000  # counting further would read that many rows for a number nobody reads
+
+OPERATIONS_MOST = 1000  # aimed at one page; more than these on a page would be a flood of reactions, and the newest win
 
 _EMPTY = Raw(b"{}")
 _COLUMNS = """e.conversation::text, e.seq, e.sender::text, e.on_behalf_of::text, e.type, e.target, e.body, e.key_id::text,
@@ -35,7 +37,7 @@ _PAGE_DOWN = _PAGE.format(columns=_COLUMNS, order="DESC")
 
 _OPERATIONS = f"""
 SELECT {_COLUMNS} FROM entries e
-WHERE e.conversation = $1 AND e.target BETWEEN $2 AND $3 AND e.seq > $3 AND e.seq <= $4 ORDER BY e.seq
+WHERE e.conversation = $1 AND e.target BETWEEN $2 AND $3 AND e.seq > $3 AND e.seq <= $4 ORDER BY e.seq DESC LIMIT {OPERATIONS_MOST}
 """  # noqa: S608 - constants only
 
 _MISSING = f"""
@@ -151,7 +153,7 @@ class History:
         operations = []
         if shown and shown[-1]["seq"] < rows[0]["until"]:
             first, last = shown[0]["seq"], shown[-1]["seq"]
-            operations = await self._pool.fetch(_OPERATIONS, conversation, first, last, rows[0]["until"])
+            operations = (await self._pool.fetch(_OPERATIONS, conversation, first, last, rows[0]["until"]))[::-1]
         entries = await self.open([*shown, *operations])
         return HistoryPage(entries=entries[: len(shown)], operations=entries[len(shown) :], more=len(found) > limit)
 

@@ -155,6 +155,7 @@ class Appended(msgspec.Struct, frozen=True, kw_only=True):
     at: datetime
     dup: bool
     members_version: int
+    recalled: bool = False
 
 
 def refusal_of(status: int) -> Refusal:

@@ -14,20 +14,38 @@ from hub.platform.identifier import is_id
 from hub.security.sealing import DataKey
 
 Permit = Callable[[Original | None], None]
+Committed = Callable[[Appended], None]
+"""Called after the commit and before anybody else is told: the ack comes first."""
 
 
 async def edit(
-    services: Messaging, *, conversation: str, actor: str, role: str, seq: int, client_msg_id: str, body: bytes
+    services: Messaging,
+    *,
+    conversation: str,
+    actor: str,
+    role: str,
+    seq: int,
+    client_msg_id: str,
+    body: bytes,
+    committed: Committed = lambda appended: None,
 ) -> Appended:
     """Replace one's own text. A repetition answers the first ack. Raises `Refusal`; `ValidationError` for the body."""
     limit = services.settings.text_chars
     text = model.draft(conversation, actor, client_msg_id, EntryType.TEXT, body, None, limit)
     draft = msgspec.structs.replace(text, type=EntryType.EDIT, target=seq)
-    return await _operate(services, draft, lambda original: model.permit_edit(original, actor))
+    return await _operate(services, draft, lambda original: model.permit_edit(original, actor), committed)
 
 
 async def recall(
-    services: Messaging, *, conversation: str, actor: str, role: str, seq: int, client_msg_id: str, body: bytes
+    services: Messaging,
+    *,
+    conversation: str,
+    actor: str,
+    role: str,
+    seq: int,
+    client_msg_id: str,
+    body: bytes,
+    committed: Committed = lambda appended: None,
 ) -> Appended:
     """Take an entry back. A repetition answers the first ack. Raises `Refusal`; `ValidationError` for the body."""
     content = msgspec.json.decode(body, type=RecallBody)
@@ -44,10 +62,10 @@ async def recall(
         window_s = services.settings.recall_s
         model.permit_recall(original, actor, role, content.reason, services.clock.now(), window_s)
 
-    return await _operate(services, draft, permit)
+    return await _operate(services, draft, permit, committed)
 
 
-async def _operate(services: Messaging, draft: Draft, permit: Permit) -> Appended:
+async def _operate(services: Messaging, draft: Draft, permit: Permit, committed: Committed) -> Appended:
     assert draft.target is not None
     key = await _key(services, draft)
     async with services.database.transaction() as connection:
@@ -59,7 +77,10 @@ async def _operate(services: Messaging, draft: Draft, permit: Permit) -> Appende
         appended = await store.append(connection, draft, key)
         if draft.type == EntryType.RECALL and not appended.dup:
             await store.mark_recalled(connection, draft.conversation, draft.target, appended.seq)
+    committed(appended)
     entry = entry_of(draft, appended.seq, rfc3339(appended.at))
+    if appended.recalled:
+        return appended
     if appended.dup:
         services.announcer.repeated(draft.conversation, appended.members_version, entry)
     else:

@@ -77,11 +77,14 @@ def _places(pairs: Sequence[str]) -> dict[str, int]:
 
 
 _ACQUAINTED = """
-SELECT DISTINCT o.user_id::text FROM members m JOIN members o ON o.conversation = m.conversation AND o.to_seq IS NULL
-WHERE m.user_id = $1 AND m.to_seq IS NULL AND o.user_id = ANY ($2::uuid[])
+SELECT t.a::text, t.b::text FROM unnest($1::uuid[], $2::uuid[]) AS t(a, b)
+WHERE EXISTS (
+  SELECT 1 FROM members m JOIN members o ON o.conversation = m.conversation AND o.user_id = t.b AND o.to_seq IS NULL
+  WHERE m.user_id = t.a AND m.to_seq IS NULL)
 """
 
 
-async def acquainted(pool: asyncpg.Pool, user: str, others: Collection[str]) -> set[str]:
-    """Those of `others` with whom `user` is in some conversation now."""
-    return {row[0] for row in await pool.fetch(_ACQUAINTED, user, list(others))}
+async def acquainted(pool: asyncpg.Pool, pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    """Those pairs of people who are in some conversation together now. One statement."""
+    rows = await pool.fetch(_ACQUAINTED, [a for a, _ in pairs], [b for _, b in pairs])
+    return {(row[0], row[1]) for row in rows}

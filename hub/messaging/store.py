@@ -262,7 +262,7 @@ async def mark_recalled(connection: AsyncConnection, conversation_id: str, seq: 
 
 
 _APPEND = text("""
-SELECT status, seq, created_at, members_version FROM append_entries(
+SELECT status, seq, created_at, members_version, recalled FROM append_entries(
   ARRAY[CAST(:conversation AS uuid)], ARRAY[CAST(:sender AS uuid)], ARRAY[CAST(:client_msg_id AS text)],
   ARRAY[CAST(:type AS text)], ARRAY[CAST(:target AS bigint)], ARRAY[CAST(:body AS bytea)],
   ARRAY[CAST(:digest AS bytea)], ARRAY[CAST(:key AS uuid)], ARRAY[CAST(:attachment AS uuid)],
@@ -287,5 +287,9 @@ async def append(connection: AsyncConnection, draft: Draft, key: DataKey) -> App
     if row.status > Status.REPEATED:
         raise refusal_of(row.status)
     return Appended(
-        seq=row.seq, at=row.created_at, dup=row.status == Status.REPEATED, members_version=row.members_version
+        seq=row.seq,
+        at=row.created_at,
+        dup=row.status == Status.REPEATED,
+        members_version=row.members_version,
+        recalled=row.recalled,
     )

@@ -16,15 +16,25 @@ from sqlalchemy.pool import NullPool
 from hub.platform import settings
 
 # An ack promises a commit that survives (P1), so no role or database default may weaken it.
-SERVER_SETTINGS = {"synchronous_commit": "on", "application_name": "hub", "timezone": "UTC"}
+# A process that freezes or loses its network inside a transaction holds locks that others need: the server ends it soon.
+SERVER_SETTINGS = {
+    "synchronous_commit": "on",
+    "application_name": "hub",
+    "timezone": "UTC",
+    "idle_in_transaction_session_timeout": "10s",
+    "tcp_keepalives_idle": "10",
+    "tcp_keepalives_interval": "5",
+    "tcp_keepalives_count": "3",
+}
 
 
 class Database:
     """The connections of one process. Open it with `open_database`."""
 
-    def __init__(self, engine: AsyncEngine, log: asyncpg.Pool) -> None:
+    def __init__(self, engine: AsyncEngine, log: asyncpg.Pool, append: asyncpg.Pool) -> None:
         self.engine = engine
         self.log = log
+        self.append = append
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[AsyncConnection]:
@@ -45,21 +55,30 @@ async def open_database(chosen: settings.Database) -> AsyncIterator[Database]:
         hide_parameters=True,  # an error that is logged must not carry what somebody wrote
         connect_args={"server_settings": SERVER_SETTINGS, "command_timeout": chosen.timeout_s, "timeout": 5},
     )
-    pool = await asyncpg.create_pool(
+    log = append = None
+    try:
+        log = await _pool(chosen, chosen.log_pool_size)
+        # Appends and receipts have connections of their own: however much is read, a send does not wait for it.
+        append = await _pool(chosen, chosen.append_pool_size)
+        yield Database(engine, log, append)
+    finally:
+        for pool in (log, append):
+            if pool is not None:
+                pool.terminate()
+        await engine.dispose()
+
+
+async def _pool(chosen: settings.Database, size: int) -> asyncpg.Pool:
+    return await asyncpg.create_pool(
         _plain_url(chosen.url),
         min_size=1,
-        max_size=chosen.log_pool_size,
+        max_size=size,
         command_timeout=chosen.timeout_s,
         timeout=5,
         server_settings=SERVER_SETTINGS,
         init=_teach_json,
         reset=_keep_as_is,
     )
-    try:
-        yield Database(engine, pool)
-    finally:
-        pool.terminate()
-        await engine.dispose()
 
 
 async def _teach_json(connection: asyncpg.Connection) -> None:

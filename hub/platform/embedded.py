@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from hub.platform.embedded_home import ServerFailed, make_data_folder, open_home, write_private
+from hub.platform.embedded_home import Home, ServerFailed, make_data_folder, open_home, write_private
 from hub.platform.embedded_postgres import EmbeddedPostgres
 from hub.platform.embedded_server import EmbeddedServer
 from hub.platform.embedded_valkey import EmbeddedValkey
@@ -27,11 +27,15 @@ class NotRunning(Exception):
 
 
 class Runtime(msgspec.Struct, frozen=True):
-    """`runtime.json`: where the embedded servers answer (empty: not ours), and the process that runs them."""
+    """`runtime.json`: where the embedded servers answer (empty: not ours), and the process that runs them.
+
+    `data` is the folder it was written for: a copy of that folder runs nothing.
+    """
 
     database_url: str
     redis_url: str
     pid: int
+    data: str
 
 
 class Servers(msgspec.Struct, frozen=True):
@@ -53,13 +57,19 @@ class Servers(msgspec.Struct, frozen=True):
 def claim(data: Path) -> Iterator[None]:
     """Be the only one that runs servers on this data folder; however this process dies, the kernel ends the claim."""
     make_data_folder(data)
-    descriptor = os.open(data / "servers.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    with _lock(data):
+        yield
+
+
+@contextmanager
+def _lock(folder: Path) -> Iterator[None]:
+    descriptor = os.open(folder / "servers.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             owner = os.pread(descriptor, 20, 0).decode(errors="replace").strip() or "?"
-            raise ServerFailed(f"the data folder {data} is in use by process {owner}; stop that one first") from error
+            raise ServerFailed(f"the data folder {folder} is in use by process {owner}; stop that one first") from error
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         yield
@@ -73,7 +83,7 @@ async def open_servers(data: Path, say: Callable[[str], None] = print) -> AsyncI
     with claim(data):
         home = open_home(data, say)
         servers = Servers(EmbeddedPostgres(home), EmbeddedValkey(home))
-        async with _started(home.data, [servers.postgres, servers.valkey]):
+        async with _started(home, [servers.postgres, servers.valkey]):
             yield servers
 
 
@@ -89,28 +99,30 @@ async def supervise_servers(settings: Settings, say: Callable[[str], None]) -> A
     home = open_home(Path(settings.data.dir), say)
     servers = [kind(home) for kind in wanted]
     # The supervisor ends first, or it would start again what is being stopped.
-    async with _started(home.data, servers), Supervisor() as supervisor:
+    async with _started(home, servers), Supervisor() as supervisor:
         for server in servers:
             supervisor.run(server.name, server.keep)
         yield resolve(settings)
 
 
 @asynccontextmanager
-async def _started(data: Path, servers: list[EmbeddedServer]) -> AsyncIterator[None]:
-    try:
-        for server in servers:
-            await server.start()
-        _publish(data, servers)
-        yield
-    finally:
-        (data / RUNTIME).unlink(missing_ok=True)
-        for server in reversed(servers):
-            await server.stop()
+async def _started(home: Home, servers: list[EmbeddedServer]) -> AsyncIterator[None]:
+    # A home outside of the data folder is locked as well: two data folders may name it after a copy.
+    with contextlib.nullcontext() if home.path == home.data else _lock(home.path):
+        try:
+            for server in servers:
+                await server.start()
+            _publish(home.data, servers)
+            yield
+        finally:
+            (home.data / RUNTIME).unlink(missing_ok=True)
+            for server in reversed(servers):
+                await server.stop()
 
 
 def _publish(data: Path, servers: list[EmbeddedServer]) -> None:
     urls = {server.name: server.url for server in servers}
-    runtime = Runtime(urls.get("postgres", ""), urls.get("valkey", ""), os.getpid())
+    runtime = Runtime(urls.get("postgres", ""), urls.get("valkey", ""), os.getpid(), str(data))
     write_private(data / RUNTIME, msgspec.json.encode(runtime))
 
 
@@ -133,8 +145,8 @@ def resolve(settings: Settings) -> Settings:
 
 
 def _running(data: Path) -> Runtime | None:
-    """A file that a killed run left names a process that is no more."""
+    """A file that a killed run left names a process that is no more; one that was copied, another folder."""
     with contextlib.suppress(OSError, msgspec.DecodeError):
         runtime = msgspec.json.decode((data / RUNTIME).read_bytes(), type=Runtime)
-        return runtime if command_line(runtime.pid) else None
+        return runtime if runtime.data == str(data) and command_line(runtime.pid) else None
     return None

@@ -1,6 +1,5 @@
 """Where the embedded servers live and as whom they run: folders, user, binaries, ports, passwords."""
 
-import hashlib
 import importlib.metadata
 import importlib.util
 import os
@@ -15,6 +14,7 @@ from pathlib import Path
 import msgspec
 
 UNPRIVILEGED = "nobody"
+OWNER = "owner"  # in a home outside of the data folder: the data folder that it belongs to
 SHARED_TEMPORARY = Path("/var/tmp")  # noqa: S108  survives a reboot, and every user can pass through it
 
 
@@ -25,7 +25,7 @@ class ServerFailed(Exception):
 class Memory(msgspec.Struct, frozen=True):
     """What must stay the same from one start to the next; `embedded.json` in the data folder."""
 
-    home: str
+    home: str  # empty: the data folder itself, wherever it is moved or copied to
     postgres_password: str
     valkey_password: str
     valkey_port: int
@@ -64,10 +64,19 @@ def open_home(data: Path, say: Callable[[str], None]) -> Home:
     make_data_folder(data)
     user, group = _identity(data)
     memory = _recall(data) or _first_memory(data, user, say)
-    path = Path(memory.home)
-    if path != data:
-        _make_outside(path)
-    return Home(data, path, user, group, memory)
+    if memory.home and not _is_ours(Path(memory.home), data):
+        say(
+            f"{data} is a copy: the databases in {memory.home} stay with the original, and this one begins with empty ones"
+        )
+        memory = _first_memory(data, user, say)
+    if memory.home:
+        _make_outside(Path(memory.home))
+        _own(Path(memory.home), data)
+    elif user is not None and not reachable(data):
+        raise ServerFailed(
+            f"{data} is closed to the user its databases run as; move it, or chmod o+x the folders above it"
+        )
+    return Home(data, Path(memory.home or data), user, group, memory)
 
 
 def make_data_folder(data: Path) -> None:
@@ -105,11 +114,11 @@ def _recall(data: Path) -> Memory | None:
 
 
 def _first_memory(data: Path, user: int | None, say: Callable[[str], None]) -> Memory:
-    path = data
+    home = ""
     if user is not None and not reachable(data):
-        path = SHARED_TEMPORARY / f"hub-{hashlib.sha256(str(data).encode()).hexdigest()[:12]}"
-        say(f"{data} is closed to the user {UNPRIVILEGED} that PostgreSQL runs as: its files are in {path}")
-    memory = Memory(str(path), secrets.token_urlsafe(24), secrets.token_urlsafe(24), free_port())
+        home = str(SHARED_TEMPORARY / f"hub-{secrets.token_hex(6)}")
+        say(f"{data} is closed to the user {UNPRIVILEGED} that PostgreSQL runs as: its files are in {home}")
+    memory = Memory(home, secrets.token_urlsafe(24), secrets.token_urlsafe(24), free_port())
     _remember(data, memory)
     return memory
 
@@ -134,6 +143,21 @@ def _make_outside(path: Path) -> None:
     found = path.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise ServerFailed(f"{path} belongs to somebody else; set HUB__DATA__DIR to a folder outside a private home")
+
+
+def _is_ours(home: Path, data: Path) -> bool:
+    """A data folder that was moved keeps its home outside; one that was copied does not share the original's."""
+    try:
+        owner = Path((home / OWNER).read_text(encoding="utf-8"))
+        theirs = None if owner == data else _recall(owner)
+    except (OSError, ServerFailed):  # no such home yet, or nothing that still claims it
+        return True
+    return theirs is None or theirs.home != str(home)
+
+
+def _own(home: Path, data: Path) -> None:
+    if not (home / OWNER).exists() or (home / OWNER).read_text(encoding="utf-8") != str(data):
+        write_private(home / OWNER, str(data).encode())
 
 
 def reachable(path: Path) -> bool:

@@ -109,12 +109,12 @@ class EmbeddedPostgres(EmbeddedServer):
         self.home.give(self._socket_folder)
 
     def _forget_reused_pid(self) -> None:
-        """After a reboot the number in postmaster.pid may be another program's; PostgreSQL would refuse to start."""
-        lock = self._cluster / "postmaster.pid"
-        with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
-            pid = int(lock.read_text().splitlines()[0])
-            if command_line(pid) and not self.owns(pid):
-                lock.unlink()
+        """After a reboot, or in a copied folder, a lock file's number is another program's; PostgreSQL would not start."""
+        for lock in (self._cluster / "postmaster.pid", self._socket_folder / f"{SOCKET_NAME}.lock"):
+            with contextlib.suppress(FileNotFoundError, ValueError, IndexError):
+                pid = int(lock.read_text().splitlines()[0])
+                if command_line(pid) and not self.owns(pid):
+                    lock.unlink()
 
     async def _answers(self) -> bool:
         with contextlib.suppress(OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError):

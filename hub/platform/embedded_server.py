@@ -112,7 +112,8 @@ class EmbeddedServer(ABC):
 
     def owns(self, pid: int) -> bool:
         """Whether this process is a server of this home, and not another one that got the number since."""
-        return pid != os.getpid() and str(self.home.path / self.name) in command_line(pid)
+        # With the space before it: /data is not the end of /original/data.
+        return pid != os.getpid() and f" {self.home.path / self.name}" in command_line(pid)
 
     def _last_line(self) -> str:
         with contextlib.suppress(OSError):

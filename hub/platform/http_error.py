@@ -38,6 +38,8 @@ _OUTAGES = (
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
     asyncpg.InterfaceError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.LockNotAvailableError,
     sqlalchemy.exc.TimeoutError,
 )
 

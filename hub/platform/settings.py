@@ -31,7 +31,8 @@ class Data(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Database(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     url: str = ""
     pool_size: Count = 10
-    log_pool_size: Count = 8
+    log_pool_size: Count = 6
+    append_pool_size: Count = 4
     timeout_s: Seconds = 10.0
 
 

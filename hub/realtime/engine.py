@@ -11,10 +11,11 @@ from typing import Any, Protocol, cast
 import httptools
 from uvicorn._types import ASGIReceiveEvent
 from uvicorn.config import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+
+from hub.platform.http_server import BoundedHttp
 
 EXTENSION = "hub.socket"
 CLOSE_S = 3.0  # for the peer to answer a close frame
@@ -43,7 +44,7 @@ class _Nowhere(asyncio.Queue[ASGIReceiveEvent]):
         """Nobody reads this any more."""
 
 
-class HubHttp(HttpToolsProtocol):
+class HubHttp(BoundedHttp):
     """Hands on what came in one packet with an upgrade request, which uvicorn's own forgets: a client that does not wait is heard."""
 
     _packet = b""

@@ -171,6 +171,8 @@ class Fanout:
         """Let a user's sockets here in or out of what is a large conversation, or has just become one."""
         if kind == HintKind.LEAVE:
             self._rooms.expel(user, conversation)
+            if self._rosters.get(conversation) is not None:  # or whoever left could go on typing into it
+                self._with_roster(conversation, version, lambda roster: None)
         elif personal(user) in self._registry:
             self._with_roster(conversation, version, partial(self._admit, user, conversation, from_seq))
 
@@ -242,15 +244,22 @@ class Fanout:
 
     async def _load(self, conversation: str) -> None:
         """Read the roster and tell what waited. When the read fails, nobody here is told: digests and resumes heal that."""
+        read = False
         try:
             await self._rosters.load([conversation])
+            read = True
         except Exception as error:
             log.warning("roster not read", error=type(error).__name__)
-        waiting = self._waiting.pop(conversation)
+        waiting, rest = self._waiting.pop(conversation), []
         for version, tell in waiting:
             roster = self._rosters.get(conversation, version)
             if roster is not None:
                 tell(roster)
+            else:
+                rest.append((version, tell))
+        if rest and read and self._rosters.get(conversation) is not None:  # the membership moved while it was read
+            self._waiting[conversation] = rest
+            self._later(self._load(conversation))
 
 
 def _membership(change: MemberChange) -> Membership:

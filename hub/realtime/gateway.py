@@ -64,7 +64,7 @@ class Gateway:
         presence: Presence,
         rooms: Rooms,
         perform: Callable[[Connection, Request], None],
-        acquainted: Callable[[str, Collection[str]], Awaitable[set[str]]],
+        acquainted: Callable[[Collection[tuple[str, str]]], Awaitable[set[tuple[str, str]]]],
         later: Callable[[Awaitable[None]], None],
     ) -> None:
         self._acquainted = acquainted
@@ -108,16 +108,19 @@ class Gateway:
                 self._presence.entered(connection.user)
         await self._broker.settled(channel)
 
-    async def enter_rooms(self, connection: Connection, large: Mapping[str, Standing]) -> bool:
-        """Hear the user's large conversations; True when some are new, so what was read before may have a hole."""
+    def enter_rooms(self, connection: Connection, large: Mapping[str, Standing]) -> list[str]:
+        """Hear the user's large conversations; the answer is those that are new, so what was read of them may have a hole."""
         heard = self._registry.channels_of(connection)
         fresh = [c for c in large if shared(c) not in heard] if connection in self._connections else []
         for conversation in fresh:
             standing = large[conversation]
             self._rooms.enter(conversation, connection, standing.members_version, standing.from_seq)
-        for conversation in fresh:
+        return fresh
+
+    async def settled(self, conversations: Collection[str]) -> None:
+        """Return when Redis has confirmed these channels, or is away."""
+        for conversation in conversations:
             await self._broker.settled(shared(conversation))
-        return bool(fresh)
 
     def left(self, connection: Connection) -> None:
         """The transport has ended: nothing of this connection remains."""
@@ -173,22 +176,30 @@ class Gateway:
 
     def presence_changed(self, user: str, online: bool, at_ms: int) -> None:
         """Tell those who watch, if they still share a conversation with the user: a membership may have ended since (P5)."""
+        if not self._presence_of:
+            self._later(self._tell_presence())
         self._presence_of[user] = online
-        self._later(self._tell_presence(user))
 
-    async def _tell_presence(self, user: str) -> None:
-        watchers = self._registry.members(channel_of(user))
-        known = await self._acquainted(user, {connection.user for connection in watchers}) if watchers else set()
-        online = self._presence_of.pop(user, None)
-        if online is None:
-            return  # it changed again meanwhile, and the other telling said how it is now
-        frame = PresenceFrame(user=user, online=online, at=rfc3339(self._clock.now()))
-        broadcast = Broadcast([encode_json(frame)], ephemeral=True)
-        for connection in watchers:
-            if connection.user in known:
-                connection.tell(broadcast)
-            else:
-                self._unwatch(connection, user)
+    async def _tell_presence(self) -> None:
+        """All changes that gathered, judged by one statement, one statement at a time."""
+        while self._presence_of:
+            changed = dict(self._presence_of)
+            watchers = [(user, c) for user in changed for c in self._registry.members(channel_of(user))]
+            try:
+                known = await self._acquainted({(user, c.user) for user, c in watchers}) if watchers else set()
+            except Exception as error:  # who cannot be judged is not told; the sweep finds the next change
+                log.warning("presence not told", error=type(error).__name__)
+                known = set()
+                watchers = []
+            for user, online in changed.items():
+                if self._presence_of.get(user) == online:
+                    del self._presence_of[user]
+            for user, connection in watchers:
+                if (user, connection.user) in known:
+                    frame = PresenceFrame(user=user, online=changed[user], at=rfc3339(self._clock.now()))
+                    connection.tell(Broadcast([encode_json(frame)], ephemeral=True))
+                else:
+                    self._unwatch(connection, user)
 
     def _unwatch(self, connection: Connection, user: str) -> None:
         if user in connection.watching:

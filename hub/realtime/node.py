@@ -15,6 +15,7 @@ from hub.platform.database import Database
 from hub.platform.identifier import new_id
 from hub.platform.settings import Settings
 from hub.platform.supervisor import Supervisor
+from hub.realtime.answering import Answering
 from hub.realtime.broker import Broker
 from hub.realtime.connection import Connection
 from hub.realtime.crew import Crew
@@ -24,6 +25,7 @@ from hub.realtime.heads import Digests
 from hub.realtime.healer import Healer
 from hub.realtime.performer import Performer
 from hub.realtime.presence import Presence
+from hub.realtime.reader import Reader
 from hub.realtime.registry import Registry
 from hub.realtime.room import Rooms
 from hub.realtime.told import Told
@@ -67,13 +69,15 @@ class Node:
             self.broker.publish,
             self.crew.start,
         )
-        self.collector = Collector(pool, sealer, self._rosters, self.fanout, clock, settings.messaging)
-        self.receipts = Receipts(pool, self.fanout, settings.messaging.batch)
+        self.collector = Collector(database.append, sealer, self._rosters, self.fanout, clock, settings.messaging)
+        self.receipts = Receipts(database.append, self.fanout, settings.messaging.batch)
         self.history = History(pool, sealer, large)
         self.listing = Listing(pool, sealer, self.history)
         self.messaging = Messaging(database, sealer, clock, self.fanout, settings.messaging)
         self.digests = Digests(self.history)
         self.healer = Healer(settings.realtime, clock, self.history, self.gateway, self.fanout)
+        answering = Answering(self.crew, settings.realtime.reads_waiting)
+        self.reader = Reader(settings, clock, self.gateway, self.history, answering)
         self.performer = Performer(
             settings,
             clock,
@@ -83,9 +87,9 @@ class Node:
             self.messaging,
             self.collector,
             self.receipts,
-            self.history,
             self.digests,
-            self.crew,
+            self.reader,
+            answering,
         )
         self.gateway.bind(
             self.broker,

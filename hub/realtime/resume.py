@@ -9,7 +9,7 @@ from hub.messaging.history import HEADS, History, Span, Standing
 from hub.messaging.model import Entry
 from hub.realtime.protocol import Gap, Head, Page
 
-BUDGET = 5000  # entries in one resume; what is beyond is named in gaps and fetched by the client
+BUDGET = 900  # entries in one resume, about what may be owed at once; what is beyond is named in gaps and fetched by the client
 CLOCK_SLACK = timedelta(seconds=10)  # a row's time is taken before its commit is visible
 ENTRY_BYTES = 300  # of a frame's keys and ids around an entry's body
 OLDEST = datetime(2000, 1, 1, tzinfo=UTC)  # moments are subtracted from; year 1 would leave the calendar
@@ -145,3 +145,15 @@ def head_of(standing: Standing) -> Head:
         pinned=standing.pinned,
         receipts=standing.receipts,
     )
+
+
+def cut(entries: list[Entry], most_bytes: int, *, newest: bool) -> tuple[list[Entry], bool]:
+    """As many entries of a page as `most_bytes` hold, at least one: from its end with `newest`, else from its beginning."""
+    room = most_bytes
+    kept: list[Entry] = []
+    for entry in reversed(entries) if newest else entries:
+        room -= len(bytes(entry.body)) + ENTRY_BYTES
+        if room < 0 and kept:
+            return (kept[::-1] if newest else kept), False
+        kept.append(entry)
+    return entries, True

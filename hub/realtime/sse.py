@@ -15,10 +15,11 @@ from hub.platform.clock import Clock, rfc3339
 from hub.platform.error import ErrorCode, Refusal
 from hub.platform.http import FAILURES, context_of
 from hub.realtime.connection import Connection
+from hub.realtime.engine import CLOSE_S
 from hub.realtime.frame import Form
 from hub.realtime.gateway import Gateway
-from hub.realtime.performer import Performer
 from hub.realtime.protocol import Hello
+from hub.realtime.reader import Reader
 from hub.realtime.resume import moment_of
 from hub.security.token import Principal
 
@@ -26,9 +27,9 @@ from hub.security.token import Principal
 class Streams:
     """What SSE stands on; one per process, in `app.state["streams"]`."""
 
-    def __init__(self, gateway: Gateway, performer: Performer, clock: Clock) -> None:
+    def __init__(self, gateway: Gateway, reader: Reader, clock: Clock) -> None:
         self._gateway = gateway
-        self._performer = performer
+        self._reader = reader
         self._clock = clock
 
     def open(self, principal: Principal, last_event_id: str | None, request: Request[Any, Any, Any]) -> "EventStream":
@@ -40,7 +41,7 @@ class Streams:
         stream.connection = self._gateway.connect(stream, principal, Form.SSE, language)
         hello = Hello(ref=0)
         if isinstance(stream.connection.session.receive(hello, self._gateway.now()), Hello):
-            self._performer.resume_stream(stream.connection, hello.ref, since)
+            self._reader.stream(stream.connection, hello.ref, since)
         return stream
 
 
@@ -54,6 +55,7 @@ class EventStream:
         self._clock = clock
         self._chunk = b""
         self._ended = False
+        self._response: asyncio.Task[object] | None = None
         self._ready = asyncio.Event()
 
     def write(self, data: bytes) -> None:
@@ -69,15 +71,22 @@ class EventStream:
         """A comment, so that proxies keep the connection; a peer that is gone ends the response itself."""
         if not self.paused:
             self.write(b": ping\n\n")
-        self.connection.alive()
+            self.connection.alive()
 
     def close(self, code: int, reason: str) -> None:
         self._chunk += f"event: close\ndata: {code} {reason}\n\n".encode()
         self._ended = True
         self._ready.set()
+        # A peer that does not read never asks for the next chunk: then the response is cut off.
+        asyncio.get_running_loop().call_later(CLOSE_S, self._cut)
+
+    def _cut(self) -> None:
+        if self._response is not None:
+            self._response.cancel()
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """What the response sends, until the hub or the client ends it."""
+        self._response = asyncio.current_task()
         try:
             while True:
                 await self._ready.wait()
@@ -89,6 +98,7 @@ class EventStream:
                 self.paused = False
                 self.connection.writable()
         finally:
+            self._response = None
             self.connection.lost()
 
 

@@ -1,5 +1,6 @@
 """The doctor names what would lose messages or keep the hub from starting."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -101,3 +102,50 @@ async def test_settings_are_named_when_they_are_bad(installed: pytest.MonkeyPatc
 
     assert code == 1
     assert "✗ settings: HUB__SERVER__PROT: there is no such setting" in said
+
+
+async def test_an_address_is_named_when_it_is_none(installed: pytest.MonkeyPatch) -> None:
+    """A line each, without what was written: it may hold a password."""
+    installed.setenv("HUB__DATABASE__URL", "secret")
+    installed.setenv("HUB__REDIS__URL", "secret")
+    code, said = await report()
+
+    assert code == 1
+    assert "✗ PostgreSQL: database.url is no address" in said
+    assert "✗ Redis: redis.url is no address" in said
+    assert "secret" not in said
+
+
+async def test_nothing_is_made_when_there_is_no_data_folder_yet(installed: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Looking changes nothing, and what is missing has its remedy."""
+    data = tmp_path / "fresh"
+    installed.setenv("HUB__DATA__DIR", str(data))
+    code, said = await report()
+
+    assert code == 1
+    assert f"✗ data folder: {data} is not there yet; ./dev up makes it" in said
+    assert f"✗ keys: {data / 'keys.json'} is not there yet; ./dev up makes one" in said
+    assert not data.exists()
+
+
+async def test_port_is_taken_when_a_hub_of_another_data_folder_answers(installed: pytest.MonkeyPatch) -> None:
+    """Its readiness says nothing about this installation; `hub up` would be refused."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as stranger:
+        installed.setenv("HUB__SERVER__PORT", str(stranger.sockets[0].getsockname()[1]))
+        installed.setenv("HUB__DATABASE__URL", "")
+        _, said = await report()
+
+    assert "✗ port: taken by a hub of another data folder; set HUB__SERVER__PORT" in said
+
+
+async def test_valkey_is_called_by_its_name(installed: pytest.MonkeyPatch) -> None:
+    """Not by the version of Redis that it claims to be compatible with."""
+    _, said = await report()
+
+    assert "✓ Redis: valkey " in said

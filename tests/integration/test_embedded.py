@@ -13,6 +13,7 @@ import msgspec
 import pytest
 import redis.asyncio
 
+from hub.platform import embedded_home
 from hub.platform.database import Database
 from hub.platform.embedded import NotRunning, ServerFailed, Servers, claim, open_servers, resolve
 from hub.platform.process import command_line
@@ -133,6 +134,52 @@ async def test_a_leftover_server_is_stopped_when_the_next_run_starts(folder: Pat
         async with open_servers(folder) as servers:
             assert await ask(servers.database_url, "SELECT 1") == 1
             assert not any(command_line(pid) for pid in pids)
+
+
+async def test_a_copy_runs_beside_the_original_when_a_running_folder_was_copied(folder: Path) -> None:
+    """Neither stops the other, and what one writes the other does not see."""
+    copy = folder.with_name(f"{folder.name}-copy")
+    async with open_servers(folder) as original:
+        process = await asyncio.create_subprocess_exec("cp", "-a", str(folder), str(copy))
+        assert await process.wait() == 0
+        with pytest.raises(NotRunning):
+            resolve(Settings(data=Data(dir=str(copy))))
+        async with open_servers(copy) as copied:
+            await ask(copied.database_url, "CREATE TABLE copied AS SELECT 1 AS n")
+
+            assert resolve(Settings(data=Data(dir=str(copy)))).redis.url == copied.redis_url != original.redis_url
+            assert await ask(original.database_url, "SELECT to_regclass('copied')") is None
+            assert original.postgres.pid
+            assert original.valkey.pid
+
+
+async def test_data_stays_when_the_folder_is_moved(folder: Path) -> None:
+    """A clone that was renamed goes on with what it had."""
+    async with open_servers(folder) as servers:
+        await ask(servers.database_url, "CREATE TABLE kept AS SELECT 7 AS n")
+    moved = folder.with_name(f"{folder.name}-moved")
+    os.rename(folder, moved)
+    async with open_servers(moved) as servers:
+        assert await ask(servers.database_url, "SELECT n FROM kept") == 7
+
+
+async def test_second_run_is_refused_when_two_folders_share_a_home(
+    folder: Path, data_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The home is locked like the data folder, whatever the files say."""
+    outside = data_folder / f"home-{os.urandom(4).hex()}"
+    monkeypatch.setattr(embedded_home, "_is_ours", lambda _home, _data: True)
+    async with open_servers(folder):
+        pass
+    memory = msgspec.json.decode((folder / "embedded.json").read_bytes()) | {"home": str(outside)}
+    other = folder.with_name(f"{folder.name}-other")
+    other.mkdir(mode=0o711)
+    for place in (folder, other):
+        (place / "embedded.json").write_bytes(msgspec.json.encode(memory))
+    async with open_servers(folder):
+        with pytest.raises(ServerFailed, match=f"{outside} is in use by process"):
+            async with open_servers(other):
+                pass
 
 
 async def test_a_stranger_is_left_alone_when_it_has_the_old_process_number(folder: Path) -> None:

@@ -252,25 +252,27 @@ class Server:
 
     def statements(self) -> AbstractAsyncContextManager[list[str]]:
         """The log's statements of this node meanwhile."""
-        return statements(self.parts.database.log)
+        return statements(self.parts.database.log, self.parts.database.append)
 
 
 @asynccontextmanager
-async def statements(pool: asyncpg.Pool) -> AsyncIterator[list[str]]:
-    """What a pool says meanwhile, without the look at revoked sessions and the driver's at types."""
+async def statements(*pools: asyncpg.Pool) -> AsyncIterator[list[str]]:
+    """What pools say meanwhile, without the look at revoked sessions and the driver's at types."""
     said: list[str] = []
 
     def note(record: Any) -> None:
         if not any(part in record.query for part in ("FROM sessions", "typeinfo_tree", "set_config('jit'")):
             said.append(" ".join(record.query.split()))
 
-    async with _all_connections(pool) as held:
-        for connection in held:
-            connection.add_query_logger(note)
+    for pool in pools:
+        async with _all_connections(pool) as held:
+            for connection in held:
+                connection.add_query_logger(note)
     yield said
-    async with _all_connections(pool) as held:
-        for connection in held:
-            connection.remove_query_logger(note)
+    for pool in pools:
+        async with _all_connections(pool) as held:
+            for connection in held:
+                connection.remove_query_logger(note)
 
 
 @asynccontextmanager

@@ -1,6 +1,7 @@
 """Where the embedded servers live: reachable for their user, private to everybody else, and the same at every start."""
 
 import os
+import shutil
 import socket
 from pathlib import Path
 
@@ -56,10 +57,69 @@ def test_home_is_refused_when_somebody_else_made_it_first(
     as_root(monkeypatch)
     tmp_path.chmod(0o700)
     path = open_home(tmp_path / "data", print).path
-    path.rmdir()
+    shutil.rmtree(path)
     (tmp_path / "elsewhere").mkdir()
     path.symlink_to(tmp_path / "elsewhere")
     with pytest.raises(ServerFailed, match="belongs to somebody else"):
+        open_home(tmp_path / "data", print)
+
+
+def test_home_is_the_folder_where_it_is_now_when_it_was_copied_or_moved(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is remembered holds no path."""
+    monkeypatch.setattr(embedded_home, "_identity", lambda _data: (None, None))
+    first = open_home(tmp_path / "data", print)
+    shutil.copytree(tmp_path / "data", tmp_path / "copy")
+    copy = open_home(tmp_path / "copy", print)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    moved = open_home(tmp_path / "moved", print)
+
+    assert (copy.path, moved.path) == (tmp_path / "copy", tmp_path / "moved")
+    assert first.memory == copy.memory == moved.memory
+
+
+def test_home_outside_stays_with_the_original_when_the_data_folder_is_copied(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two data folders never share databases: the copy gets its own, and is told."""
+    as_root(monkeypatch)
+    tmp_path.chmod(0o700)
+    first = open_home(tmp_path / "data", print)
+    shutil.copytree(tmp_path / "data", tmp_path / "copy")
+    said: list[str] = []
+    copy = open_home(tmp_path / "copy", said.append)
+
+    assert copy.path.parent == shared
+    assert copy.path != first.path
+    assert "is a copy" in said[0]
+    assert open_home(tmp_path / "data", print) == first
+    assert open_home(tmp_path / "copy", print) == copy
+
+
+def test_home_outside_is_kept_when_the_data_folder_is_moved(
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a new folder in the old place begins anew."""
+    as_root(monkeypatch)
+    tmp_path.chmod(0o700)
+    first = open_home(tmp_path / "data", print)
+    (tmp_path / "data").rename(tmp_path / "moved")
+    moved = open_home(tmp_path / "moved", print)
+    second = open_home(tmp_path / "data", print)
+
+    assert moved.path == first.path
+    assert moved.memory == first.memory
+    assert second.path not in (tmp_path / "data", first.path)
+
+
+def test_home_is_refused_when_it_was_moved_to_a_closed_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line, in place of what initdb or PostgreSQL say of a folder that they cannot enter."""
+    as_root(monkeypatch)
+    monkeypatch.setattr(embedded_home, "reachable", lambda _path: True)
+    open_home(tmp_path / "data", print)
+    monkeypatch.setattr(embedded_home, "reachable", lambda _path: False)
+    with pytest.raises(ServerFailed, match="is closed to the user"):
         open_home(tmp_path / "data", print)
 
 

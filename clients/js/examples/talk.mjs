@@ -1,4 +1,4 @@
-// Talk to the hub from Node, in the fewest lines that keep the protocol (docs/protocol.md).
+// Talk to the hub from Node (18 or newer): shows the core of the protocol (docs/protocol.md).
 //
 //   npm install
 //   node talk.mjs --url http://127.0.0.1:8000 --phone 13800000001 [--code 123456]
@@ -41,9 +41,18 @@ async function signIn() {
   return call("POST", "/auth/login", { phone: options.phone, code });
 }
 
-const { token, user } = await signIn();
-const conversation =
-  options.conversation ?? (await call("GET", "/conversations?pageSize=1", undefined, token)).items[0]?.id;
+async function start() {
+  const { token, user } = await signIn();
+  const conversation =
+    options.conversation ?? (await call("GET", "/conversations?pageSize=1", undefined, token)).items[0]?.id;
+  return { token, user, conversation };
+}
+
+const { token, user, conversation } = await start().catch((error) => {
+  // `cause` is what the network said; what the hub said is the message.
+  console.error(error.cause ? `no hub answers at ${options.url}; start one with ./dev up` : error.message);
+  process.exit(1);
+});
 console.log(`signed in as ${user.name || user.id}, conversation ${conversation ?? "none"}`);
 
 // What is not acked yet, and what is held of the conversation: both outlive a connection.

@@ -60,7 +60,7 @@ TABLES = (
     ),
     "CREATE INDEX entries_target ON entries (conversation, target) WHERE target IS NOT NULL",
     # Rows arrive in time order, so a BRIN index finds "since T" by reading the last pages, and costs an append nothing.
-    "CREATE INDEX entries_created ON entries USING brin (created_at) WITH (pages_per_range = 16)",
+    "CREATE INDEX entries_created ON entries USING brin (created_at) WITH (pages_per_range = 16, autosummarize = on)",
     """CREATE TABLE attachments (
         id uuid PRIMARY KEY,
         owner uuid NOT NULL REFERENCES users (id) ON DELETE CASCADE,
@@ -89,8 +89,8 @@ TABLES = (
 APPEND = """
 CREATE FUNCTION append_entries(p_conversation uuid[], p_sender uuid[], p_client_msg_id text[], p_type text[], p_target bigint[],
                                p_body bytea[], p_digest bytea[], p_key uuid[], p_attachment uuid[], p_on_behalf_of uuid[])
-RETURNS TABLE (ord bigint, status int, seq bigint, created_at timestamptz, members_version bigint)
-LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off AS $$
+RETURNS TABLE (ord bigint, status int, seq bigint, created_at timestamptz, members_version bigint, recalled boolean)
+LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off SET lock_timeout = '1s' AS $$
 #variable_conflict use_column
 DECLARE
   v_now timestamptz;
@@ -104,7 +104,7 @@ BEGIN
     FROM unnest(p_conversation, p_sender, p_client_msg_id, p_type, p_target, p_body, p_digest, p_key, p_attachment, p_on_behalf_of)
       WITH ORDINALITY AS t(conversation, sender, client_msg_id, type, target, body, digest, key, attachment, on_behalf_of, ord)
   ), judged AS MATERIALIZED (
-    SELECT i.*, c.head, c.members_version, old.seq AS old_seq, old.created_at AS old_at,
+    SELECT i.*, c.head, c.members_version, old.seq AS old_seq, old.created_at AS old_at, old.recalled_by IS NOT NULL AS was_recalled,
       CASE WHEN old.seq IS NULL THEN i.digest ELSE old.body_digest END AS first_digest,
       CASE WHEN old.seq IS NULL THEN i.type ELSE old.type END AS first_type,
       CASE WHEN old.seq IS NULL THEN i.target ELSE old.target END AS first_target,
@@ -127,7 +127,7 @@ BEGIN
     LEFT JOIN conversations c ON c.id = i.conversation
     LEFT JOIN members m ON m.conversation = i.conversation AND m.user_id = i.sender
     LEFT JOIN LATERAL (
-      SELECT e.seq, e.created_at, e.body_digest, e.type, e.target FROM entries e
+      SELECT e.seq, e.created_at, e.body_digest, e.type, e.target, e.recalled_by FROM entries e
       WHERE e.conversation = i.conversation AND e.sender = i.sender AND e.client_msg_id = i.client_msg_id LIMIT 1) old ON true
     WHERE i.ord = i.first_ord
   ), numbered AS MATERIALIZED (
@@ -149,7 +149,7 @@ BEGIN
               WHEN (n.first_digest, n.first_type, n.first_target) IS NOT DISTINCT FROM (i.digest, i.type, i.target) THEN 1 ELSE 2 END,
          CASE n.status WHEN 0 THEN n.new_seq ELSE n.old_seq END,
          CASE n.status WHEN 0 THEN v_now ELSE n.old_at END,
-         n.members_version
+         n.members_version, n.was_recalled
   FROM input i JOIN numbered n ON n.ord = i.first_ord ORDER BY i.ord;
 END $$
 """
