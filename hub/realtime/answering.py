@@ -11,7 +11,7 @@ import structlog
 from hub.messaging.retry import TRANSIENT
 from hub.platform.error import ErrorCode, Refusal
 from hub.platform.http_error import is_outage
-from hub.realtime import protocol as wire
+from hub.realtime.codec import body_refusal, not_a_body
 from hub.realtime.connection import Connection
 from hub.realtime.crew import Crew
 
@@ -78,9 +78,9 @@ def refusal_for(error: Exception) -> Refusal:
     if isinstance(error, Refusal):
         return error
     if isinstance(error, msgspec.ValidationError):
-        return wire.body_refusal(error)
+        return body_refusal(error)
     if isinstance(error, msgspec.DecodeError):
-        return wire.not_a_body()
+        return not_a_body()
     if isinstance(error, TRANSIENT) or is_outage(error):
         return Refusal(ErrorCode.UNAVAILABLE, retry_after_ms=2000)
     log.error("request failed", error=type(error).__name__, exc_info=error)

@@ -7,9 +7,10 @@ from prometheus_client import Counter
 
 from hub.platform.error import RULES, ErrorCode, Refusal
 from hub.platform.text import Language, text
+from hub.realtime.codec import BadFrame, decode, encode_json, failed
 from hub.realtime.frame import Broadcast, Form, finish
 from hub.realtime.outbox import Outbox, Pressure
-from hub.realtime.protocol import MSGPACK, BadFrame, Request, ServerFrame, Typing, decode, encode_json, failed
+from hub.realtime.protocol import MSGPACK, Request, ServerFrame, Typing
 from hub.realtime.session import Close, Effect, Refuse, Session, State
 from hub.security.token import Principal
 

@@ -14,10 +14,11 @@ from hub.messaging.model import Entry
 from hub.messaging.port import MemberChange
 from hub.messaging.roster import Roster, Rosters
 from hub.platform.clock import Clock
+from hub.realtime.codec import encode_json
 from hub.realtime.connection import Connection
 from hub.realtime.frame import Broadcast
 from hub.realtime.hint import Hint, HintKind, pack, unpack
-from hub.realtime.protocol import Membership, Receipt, ServerFrame, encode_json
+from hub.realtime.protocol import Membership, Receipt, ServerFrame
 from hub.realtime.registry import Registry
 from hub.realtime.room import Rooms
 from hub.realtime.told import KEPT_S, Told

@@ -4,7 +4,7 @@ import struct
 import zlib
 from enum import IntEnum
 
-from hub.realtime.protocol import encode_msgpack
+from hub.realtime.codec import encode_msgpack
 
 
 class Form(IntEnum):

@@ -15,12 +15,13 @@ from hub.platform.identifier import new_id
 from hub.platform.settings import Settings
 from hub.platform.text import Language
 from hub.realtime.broker import Broker
+from hub.realtime.codec import encode_json
 from hub.realtime.connection import Connection, Transport
 from hub.realtime.fanout import personal, shared
 from hub.realtime.frame import Broadcast, Form
 from hub.realtime.outbox import Outbox
 from hub.realtime.presence import Presence, channel_of
-from hub.realtime.protocol import Drain, Request, encode_json
+from hub.realtime.protocol import Drain, Request
 from hub.realtime.protocol import Presence as PresenceFrame
 from hub.realtime.registry import Registry
 from hub.realtime.room import Rooms

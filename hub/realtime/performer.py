@@ -17,6 +17,7 @@ from hub.platform.identifier import is_id
 from hub.platform.settings import Settings
 from hub.realtime import protocol as wire
 from hub.realtime.answering import Answering
+from hub.realtime.codec import body_refusal, json_of, not_a_body
 from hub.realtime.connection import Connection
 from hub.realtime.fanout import Fanout
 from hub.realtime.gateway import Gateway
@@ -75,7 +76,7 @@ class Performer:
 
     def _send(self, connection: Connection, request: wire.Send) -> None:
         try:
-            body = wire.json_of(request.body, packed=connection.packed)
+            body = json_of(request.body, packed=connection.packed)
             entry = draft(
                 request.conversation,
                 connection.user,
@@ -90,9 +91,9 @@ class Performer:
             self._collector.submit(entry, self._acking(connection, request))
             connection.session.unanswered += 1
         except msgspec.ValidationError as error:
-            connection.refuse(request.ref, wire.body_refusal(error))
+            connection.refuse(request.ref, body_refusal(error))
         except (msgspec.DecodeError, RecursionError):
-            connection.refuse(request.ref, wire.not_a_body())
+            connection.refuse(request.ref, not_a_body())
         except Refusal as refusal:
             connection.refuse(request.ref, refusal)
 
@@ -118,7 +119,7 @@ class Performer:
                 role=connection.principal.role,
                 seq=request.seq,
                 client_msg_id=request.client_msg_id,
-                body=wire.json_of(request.body, packed=connection.packed),
+                body=json_of(request.body, packed=connection.packed),
                 committed=lambda appended: connection.reply(_ack(request, appended)),
             )
 

@@ -7,9 +7,10 @@ from typing import Protocol
 import asyncpg
 import structlog
 
+from hub.realtime.codec import encode_json
 from hub.realtime.connection import Connection
 from hub.realtime.frame import Broadcast
-from hub.realtime.protocol import Gap, encode_json
+from hub.realtime.protocol import Gap
 from hub.realtime.registry import Registry
 
 NOBODY = sys.maxsize

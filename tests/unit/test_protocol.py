@@ -12,7 +12,7 @@ from msgspec import Raw
 from hub.platform.error import RULES, ErrorCode, Refusal
 from hub.platform.text import text
 from hub.realtime import protocol as wire
-from hub.realtime.protocol import BadFrame, body_refusal, decode, encode_json, encode_msgpack, failed, json_of
+from hub.realtime.codec import BadFrame, body_refusal, decode, encode_json, encode_msgpack, failed, json_of
 
 DEEP = b"[" * 20_000 + b"]" * 20_000
 SEND = {"op": "send", "ref": 1, "conversation": "c", "clientMsgId": "m", "type": "text", "body": {}}
