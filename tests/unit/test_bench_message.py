@@ -7,7 +7,7 @@ from bench.layout import lay_out, seats
 from bench.swarm import Seat
 from hub.messaging.model import Entry
 from hub.platform.identifier import new_id
-from hub.realtime import protocol
+from hub.realtime import codec, protocol
 
 
 def payload(frame: bytes) -> bytes:
@@ -19,7 +19,7 @@ def test_a_send_is_a_frame_of_the_protocol_when_decoded() -> None:
     """Every key is known, the ids fit, and sends differ in ref and id but not in length."""
     room = new_id()
     frames = [message.send(room.encode(), due_s) for due_s in (0.5, 123456.789)]
-    first, second = (protocol.decode(payload(frame), packed=False) for frame in frames)
+    first, second = (codec.decode(payload(frame), packed=False) for frame in frames)
 
     assert isinstance(first, protocol.Send)
     assert isinstance(second, protocol.Send)
@@ -31,7 +31,7 @@ def test_a_send_is_a_frame_of_the_protocol_when_decoded() -> None:
 def test_a_hello_is_a_frame_of_the_protocol_when_decoded() -> None:
     """With its cursors."""
     room = new_id()
-    hello = protocol.decode(payload(message.hello({room: 3})), packed=False)
+    hello = codec.decode(payload(message.hello({room: 3})), packed=False)
 
     assert isinstance(hello, protocol.Hello)
     assert hello.cursors == {room: 3}
@@ -39,11 +39,11 @@ def test_a_hello_is_a_frame_of_the_protocol_when_decoded() -> None:
 
 def test_ages_are_read_when_acks_and_entries_repeat_the_id() -> None:
     """Both markers and the stamp match what the server writes."""
-    request = protocol.decode(payload(message.send(new_id().encode(), 10.0)), packed=False)
+    request = codec.decode(payload(message.send(new_id().encode(), 10.0)), packed=False)
     assert isinstance(request, protocol.Send)
     room, name = request.conversation, request.client_msg_id
-    ack = protocol.encode_json(protocol.Ack(ref=1, conversation=room, client_msg_id=name, seq=1, at="now", dup=False))
-    entry = protocol.encode_json(
+    ack = codec.encode_json(protocol.Ack(ref=1, conversation=room, client_msg_id=name, seq=1, at="now", dup=False))
+    entry = codec.encode_json(
         Entry(conversation=room, seq=1, sender="u", type="text", body=Raw(b"{}"), client_msg_id=name, at="now")
     )
     data = ack + entry
