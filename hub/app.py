@@ -166,29 +166,35 @@ class HubServer(uvicorn.Server):
         await super().shutdown(sockets)
 
 
+def build_config(parts: Parts) -> uvicorn.Config:
+    """How uvicorn carries the app: our protocols, our limits, no log and no signals of its own."""
+    settings = parts.settings
+    return uvicorn.Config(
+        build_app(parts),
+        loop="none",
+        http=HubHttp,
+        ws=HubWebSocket,
+        ws_max_size=settings.realtime.max_frame_bytes,
+        ws_per_message_deflate=settings.realtime.deflate,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=True,
+        forwarded_allow_ips=settings.server.trusted_proxies,
+        limit_concurrency=settings.server.max_connections + 1000,
+        timeout_keep_alive=20,
+        timeout_graceful_shutdown=5,
+        backlog=BACKLOG,
+    )
+
+
 async def serve(settings: Settings, *, reuse_port: bool = False) -> None:
     """Serve until SIGTERM or SIGINT. Raises `OSError` when the port is taken."""
     configure_logging(settings.log)
     listening = listen(settings.server.host, settings.server.port, reuse_port=reuse_port)
     async with open_parts(settings) as parts:
-        config = uvicorn.Config(
-            build_app(parts),
-            loop="none",
-            http=HubHttp,
-            ws=HubWebSocket,
-            ws_max_size=settings.realtime.max_frame_bytes,
-            ws_per_message_deflate=settings.realtime.deflate,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=True,
-            forwarded_allow_ips=settings.server.trusted_proxies,
-            limit_concurrency=settings.server.max_connections + 1000,
-            timeout_keep_alive=20,
-            timeout_graceful_shutdown=5,
-            backlog=BACKLOG,
-        )
+        config = build_config(parts)
         # What was made so far lives as long as the process: no collection need look at it again. Afterwards a collection
         # of the young after 50,000 new objects is about one a second under load; the default (700) costs a tenth of a core.
         gc.collect()

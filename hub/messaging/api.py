@@ -7,13 +7,14 @@ from typing import Literal
 
 from litestar import delete, get, patch, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, JSONBody, SkipValidation
+from litestar.params import FromPath, FromQuery, JSONBody, SkipValidation
 from litestar.types import ControllerRouterHandler
 
 from hub.messaging import actions, entry_api, membership
 from hub.messaging.conversation import Detail, Role, Summary
 from hub.messaging.entry_api import Inbound, Services, Who, known
 from hub.messaging.listing import SORTS, Listing
+from hub.messaging.model import Kind
 from hub.platform.error import ErrorCode, Refusal
 from hub.platform.http import FAILURES, Answer, answer, paging
 from hub.platform.page import Page, Paging, page_of
@@ -59,9 +60,11 @@ async def create_conversation(
 
 
 @get("/conversations", responses=FAILURES, dependencies={"paging": paging(*SORTS, default="-updatedAt")})
-async def list_conversations(paging: NamedDependency[Paging], principal: Who, listing: List) -> Answer[Page[Summary]]:
-    """The conversations one is in, pinned ones first."""
-    summaries, total = await listing.page(principal.user, paging)
+async def list_conversations(
+    paging: NamedDependency[Paging], principal: Who, listing: List, kind: FromQuery[Kind | None] = None
+) -> Answer[Page[Summary]]:
+    """The conversations one is in, of one kind or all, pinned ones first."""
+    summaries, total = await listing.page(principal.user, paging, kind)
     return answer(page_of(summaries, paging, total))
 
 

@@ -14,7 +14,8 @@ from hub.platform.identifier import is_id
 from hub.platform.page import Paging
 from hub.security.sealing import Sealer
 
-SORTS = ("updatedAt",)
+_SORTED_BY = {"updatedAt": "updated_at", "createdAt": "created_at"}
+SORTS = tuple(_SORTED_BY)
 
 # Only the page's rows are counted in and looked into; `unread` is counted as `history` does for the welcome.
 _NEWEST_FIRST = f"""
@@ -30,16 +31,29 @@ SELECT p.*,
    WHERE e.conversation = p.id AND e.seq >= p.from_seq AND e.type NOT IN ('edit', 'recall', 'react', 'pin')
    ORDER BY e.seq DESC LIMIT 1) AS last_seq
 FROM (
-  SELECT c.id, c.kind, c.title, c.state, c.head, c.members_version, c.updated_at,
+  SELECT c.id, c.kind, c.title, c.state, c.head, c.members_version, c.updated_at, c.created_at,
          m.role, m.from_seq, m.delivered_seq, m.read_seq, m.muted, m.pinned
   FROM members m JOIN conversations c ON c.id = m.conversation
   WHERE m.user_id = $1 AND m.to_seq IS NULL AND ($4::uuid IS NULL OR m.conversation = $4)
+    AND ($5::text IS NULL OR c.kind = $5)
   ORDER BY m.pinned DESC, c.updated_at DESC, c.id DESC LIMIT $2 OFFSET $3) p
 ORDER BY p.pinned DESC, p.updated_at DESC, p.id DESC
 """  # noqa: S608 - constants only
-_OLDEST_FIRST = _NEWEST_FIRST.replace("updated_at DESC", "updated_at ASC").replace("id DESC", "id ASC")
 
-_TOTAL = "SELECT count(*) FROM members WHERE user_id = $1 AND to_seq IS NULL"
+
+def _query(column: str, *, descending: bool) -> str:
+    query = _NEWEST_FIRST.replace("updated_at DESC", f"{column} DESC")
+    return query if descending else query.replace(f"{column} DESC", f"{column} ASC").replace("id DESC", "id ASC")
+
+
+_PAGES = {
+    (name, down): _query(column, descending=down) for name, column in _SORTED_BY.items() for down in (True, False)
+}
+
+_TOTAL = """
+SELECT count(*) FROM members m JOIN conversations c ON c.id = m.conversation
+WHERE m.user_id = $1 AND m.to_seq IS NULL AND ($2::text IS NULL OR c.kind = $2)
+"""
 
 _LAST = """
 SELECT e.conversation::text, e.seq, e.sender::text, e.on_behalf_of::text, e.type, e.target, e.body, e.key_id::text,
@@ -65,18 +79,18 @@ class Listing:
         self._sealer = sealer
         self._history = history
 
-    async def page(self, user: str, paging: Paging) -> tuple[list[Summary], int]:
-        """The conversations one is in, pinned ones first, then by their last change; and how many there are."""
-        total = await self._pool.fetchval(_TOTAL, user)
-        query = _NEWEST_FIRST if paging.descending else _OLDEST_FIRST
-        rows = await self._pool.fetch(query, user, paging.page_size, paging.offset, None)
+    async def page(self, user: str, paging: Paging, kind: str | None = None) -> tuple[list[Summary], int]:
+        """The conversations one is in, of one kind or all, pinned ones first; and how many there are."""
+        total = await self._pool.fetchval(_TOTAL, user, kind)
+        query = _PAGES[paging.sort, paging.descending]
+        rows = await self._pool.fetch(query, user, paging.page_size, paging.offset, None, kind)
         return await self._summaries(rows), total
 
     async def one(self, user: str, conversation: str) -> Detail:
         """A conversation with its members, who see each other's names. Raises `Refusal` for a stranger."""
         if not is_id(conversation):
             raise not_found()
-        summaries = await self._summaries(await self._pool.fetch(_NEWEST_FIRST, user, 1, 0, conversation))
+        summaries = await self._summaries(await self._pool.fetch(_NEWEST_FIRST, user, 1, 0, conversation, None))
         if not summaries:
             raise not_found()
         members = [MemberView(**row) for row in await self._pool.fetch(_MEMBERS, conversation)]

@@ -345,6 +345,20 @@ async def test_the_list_has_pinned_ones_first_then_the_newest(scene: Scene) -> N
     assert stranger.value.code == ErrorCode.NOT_FOUND
 
 
+async def test_the_list_is_of_one_kind_and_by_age_when_asked(scene: Scene) -> None:
+    """The contract's `sort` and field filters; the total is of what is listed."""
+    patient = await scene.person()
+    doctor, old = await scene.group(patient)
+    direct = await actions.create_direct(scene.services, actor=doctor, role="doctor", members=[patient])
+    _, new = await scene.group(patient)
+    await scene.send(old, patient, "后来的话")
+    by_age, _ = await scene.listing.page(patient, Paging(1, 10, "createdAt", descending=True))
+    groups, total = await scene.listing.page(patient, Paging(1, 10, "createdAt", descending=False), "group")
+
+    assert [summary.id for summary in by_age] == [new, direct, old]
+    assert ([summary.id for summary in groups], total) == ([old, new], 2)
+
+
 async def test_unread_is_what_others_wrote_after_what_one_has_read(scene: Scene) -> None:
     """Computed, never a counter; what was before one's time does not count."""
     patient, late = await scene.person(), await scene.person()

@@ -12,17 +12,15 @@ from typing import Any
 import asyncpg
 import httpx
 import msgspec
-import uvicorn
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 from websockets.frames import Frame, Opcode
 from websockets.typing import Subprotocol
 
-from hub.app import HubServer, Parts, build_app, listen, open_parts
+from hub.app import HubServer, Parts, build_config, listen, open_parts
 from hub.messaging import actions, membership
 from hub.platform import settings
 from hub.platform.identifier import new_id
-from hub.realtime.engine import HubHttp, HubWebSocket
 from hub.realtime.protocol import JSON, MSGPACK
 from hub.security import token
 from hub.security.keyring import load_keyring
@@ -303,19 +301,7 @@ def settings_for(database_url: str, redis_url: str, folder: str, **sections: dic
 async def serving(chosen: settings.Settings, send_buffer: int | None = None) -> AsyncIterator[Server]:
     """A node that is ready: Redis has answered. Leaves nothing behind: no socket, no subscription, no task."""
     async with open_parts(chosen) as parts:
-        config = uvicorn.Config(
-            build_app(parts),
-            loop="none",
-            http=HubHttp,
-            ws=HubWebSocket,
-            ws_max_size=chosen.realtime.max_frame_bytes,
-            ws_per_message_deflate=chosen.realtime.deflate,
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=2,
-        )
+        config = build_config(parts)
         listening = listen("127.0.0.1", 0, reuse_port=False)
         if send_buffer is not None:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
