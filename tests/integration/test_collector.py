@@ -7,7 +7,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
-from hub.messaging import model
+from hub.messaging import model, operation
 from hub.messaging.collector import Collector, Outcome
 from hub.messaging.model import Appended, Draft
 from hub.messaging.roster import Rosters
@@ -224,3 +224,38 @@ async def test_a_database_that_stays_away_is_said_so(scene: Scene) -> None:
 
     assert isinstance(outcome, Refusal)
     assert (outcome.code, outcome.retry_after_ms) == (ErrorCode.UNAVAILABLE, 2000)
+
+
+async def test_neighbours_go_on_when_somebody_holds_one_conversation(scene: Scene, collector: Collector) -> None:
+    """P15: a process that froze inside a transaction costs its own conversation only, and that one goes on when it is let go."""
+    patient = await scene.person()
+    (owner, stuck), (other, free) = await scene.group(patient), await scene.group(patient)
+    held: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+    async with scene.database.transaction() as frozen:
+        await frozen.exec_driver_sql(f"SELECT 1 FROM conversations WHERE id = '{stuck}' FOR NO KEY UPDATE")
+        collector.submit(text(stuck, owner), held.set_result)
+        first = await collector.append(text(free, other))
+        second = await collector.append(text(free, other))
+        assert not held.done()
+    async with asyncio.timeout(10):
+        outcome = await held
+
+    assert second.seq == first.seq + 1
+    assert isinstance(outcome, Appended)
+
+
+async def test_a_retry_is_told_again_but_not_when_it_was_recalled(scene: Scene, collector: Collector) -> None:
+    """P3, P12: whoever committed it may have died before telling anybody; what was taken back is never told in clear."""
+    owner, room = await scene.group(await scene.person())
+    draft = text(room, owner, name="once")
+    ack = await collector.append(draft)
+    await collector.append(draft)
+    told = [entry.seq for entry in scene.announced.again]
+    await operation.recall(
+        scene.services, conversation=room, actor=owner, role="doctor", seq=ack.seq, client_msg_id="back", body=b"{}"
+    )
+    again = await collector.append(draft)
+
+    assert told == [ack.seq]
+    assert (again.seq, again.dup) == (ack.seq, True)
+    assert [entry.seq for entry in scene.announced.again] == [ack.seq]

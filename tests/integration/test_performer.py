@@ -205,6 +205,21 @@ async def test_typing_reaches_the_others_only(hub: Server) -> None:
     assert await stranger.so_far() == []
 
 
+async def test_a_watch_ends_with_the_last_shared_conversation(hub: Server) -> None:
+    """P5: who was removed is not told any more whether the others are there; who stayed is."""
+    a, b = await hub.people(2)
+    doctor, room = await hub.group(a, b)
+    gone, stays, watched = await hub.device(a), await hub.device(doctor), await hub.device(b)
+    for watcher in (gone, stays):
+        assert (await watcher.ask("watch", users=[b]))["op"] == "ok"
+        await watcher.hear("presence", online=True)
+    await hub.remove(room, doctor, a)
+    await watched.connection.close()
+    await stays.hear("presence", online=False)
+
+    assert [frame for frame in await gone.so_far() if frame["op"] == "presence"] == []
+
+
 async def test_who_is_watched_is_told_as_they_come_and_go(hub: Server) -> None:
     """A person is online while any device is; the list replaces the former one."""
     a, b, c = await hub.people(3)
