@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 import pytest_asyncio
+import sqlalchemy as sa
 
 from hub.messaging import model, operation
 from hub.messaging.collector import Collector, Outcome
@@ -21,6 +22,7 @@ from tests.fake_clock import FakeClock, settle
 from tests.integration.scene import Scene
 from tests.integration.wire import statements
 
+LOCK = sa.text("SELECT 1 FROM conversations WHERE id = :id FOR NO KEY UPDATE")
 TERMINATE = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
@@ -232,7 +234,7 @@ async def test_neighbours_go_on_when_somebody_holds_one_conversation(scene: Scen
     (owner, stuck), (other, free) = await scene.group(patient), await scene.group(patient)
     held: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
     async with scene.database.transaction() as frozen:
-        await frozen.exec_driver_sql(f"SELECT 1 FROM conversations WHERE id = '{stuck}' FOR NO KEY UPDATE")
+        await frozen.execute(LOCK, {"id": stuck})
         collector.submit(text(stuck, owner), held.set_result)
         first = await collector.append(text(free, other))
         second = await collector.append(text(free, other))
