@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +15,9 @@ from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
-from hub import probe
+from hub import core, probe
 from hub.accounts import api as accounts_api
+from hub.accounts.access import Access
 from hub.accounts.actions import Accounts
 from hub.accounts.guard import Gate, build_guard, principal_of
 from hub.accounts.sms import build_sender
@@ -27,8 +28,10 @@ from hub.messaging.attachment_api import build_attachment_router
 from hub.messaging.attachment_store import open_object_store
 from hub.platform.clock import SystemClock
 from hub.platform.database import Database, open_database
+from hub.platform.hot_read import open_hot_reads
 from hub.platform.http import RequestContext, echo_request_id
 from hub.platform.http_error import exception_handlers
+from hub.platform.outbox import Outbox
 from hub.platform.settings import Settings
 from hub.platform.supervisor import Supervisor
 from hub.platform.telemetry import configure_logging
@@ -36,6 +39,7 @@ from hub.realtime.engine import HubHttp, HubWebSocket
 from hub.realtime.node import Node
 from hub.realtime.sse import Streams, events
 from hub.realtime.upgrade import Upgrade, upgrade
+from hub.security.audit import Audit
 from hub.security.keyring import load_keyring
 from hub.security.ratelimit import open_rate_limits
 from hub.security.sealing import Sealer
@@ -56,6 +60,7 @@ class Parts:
     gate: Gate
     revoked: RevokedSessions
     supervisor: Supervisor
+    core: Mapping[str, object]
 
 
 @asynccontextmanager
@@ -66,6 +71,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
     async with (
         open_database(settings.database) as database,
         open_rate_limits(settings.redis) as limits,
+        open_hot_reads(settings.redis) as hot_reads,
         open_wechat(settings.wechat, development=settings.accounts.sms_sender == "development") as wechat,
         Supervisor() as supervisor,
     ):
@@ -73,6 +79,19 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         revoked = RevokedSessions(settings.accounts.access_token_s)
         sender = build_sender(settings.accounts.sms_sender)
         node = Node(settings, clock, database, sealer)
+        outbox = Outbox(database)
+        ground = core.Ground(
+            settings=settings,
+            database=database,
+            keyring=keyring,
+            sealer=sealer,
+            clock=clock,
+            hot_reads=hot_reads,
+            outbox=outbox,
+            messaging=node.messaging,
+            access=Access(clock),
+            audit=Audit(),
+        )
         parts = Parts(
             settings=settings,
             database=database,
@@ -89,9 +108,11 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             gate=Gate(keyring, revoked, limits, clock),
             revoked=revoked,
             supervisor=supervisor,
+            core=core.build_core(ground),
         )
         await read_revocations(database, revoked, clock)
         node.start(supervisor)
+        supervisor.run("events", outbox.run)
         supervisor.run("revocations", lambda: watch_revocations(database, revoked, node.gateway.revoke))
         try:
             yield parts
@@ -107,18 +128,20 @@ def build_app(parts: Parts) -> Litestar:
         route_handlers=[
             *accounts_api.handlers,
             *messaging_api.handlers,
+            *core.handlers,
             events,
             build_attachment_router(parts.attachments),
         ],
         guards=[build_guard(parts.gate)],
         dependencies={
+            **{name: _provide(part) for name, part in parts.core.items()},
             "principal": Provide(principal_of, sync_to_thread=False),
-            "accounts": Provide(lambda: parts.accounts, sync_to_thread=False),
-            "messaging": Provide(lambda: node.messaging, sync_to_thread=False),
-            "collector": Provide(lambda: node.collector, sync_to_thread=False),
-            "history": Provide(lambda: node.history, sync_to_thread=False),
-            "receipts": Provide(lambda: node.receipts, sync_to_thread=False),
-            "listing": Provide(lambda: node.listing, sync_to_thread=False),
+            "accounts": _provide(parts.accounts),
+            "messaging": _provide(node.messaging),
+            "collector": _provide(node.collector),
+            "history": _provide(node.history),
+            "receipts": _provide(node.receipts),
+            "listing": _provide(node.listing),
         },
     )
     app = Litestar(
@@ -135,6 +158,10 @@ def build_app(parts: Parts) -> Litestar:
     app.state["streams"] = Streams(node.gateway, node.reader, clock)
     app.state["readiness"] = probe.Readiness(parts.database, node, parts.supervisor)
     return app
+
+
+def _provide(part: object) -> Provide:
+    return Provide(lambda: part, sync_to_thread=False)
 
 
 class HubServer(uvicorn.Server):

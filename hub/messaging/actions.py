@@ -27,7 +27,7 @@ from hub.messaging.conversation import (
     permit_manage,
     permit_seen,
 )
-from hub.messaging.model import SYSTEM, Draft, Entry, EntryType, Kind, SystemBody
+from hub.messaging.model import SYSTEM, CardBody, Draft, Entry, EntryType, Kind, SystemBody, TextBody
 from hub.messaging.port import Announcer, MemberChange
 from hub.platform import settings
 from hub.platform.clock import Clock, rfc3339
@@ -35,6 +35,8 @@ from hub.platform.database import Database
 from hub.platform.error import ErrorCode, Refusal
 from hub.platform.identifier import new_id
 from hub.security.sealing import DataKey, Sealer
+
+_TYPE_OF = {TextBody: EntryType.TEXT, CardBody: EntryType.CARD, SystemBody: EntryType.SYSTEM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +138,7 @@ async def open_inbox(services: Messaging, connection: AsyncConnection, user: str
     if existing := await store.id_of_key(connection, key):
         return Outcome(existing)
     return await open_conversation(
-        connection, Opening(kind=Kind.INBOX, members={user: Role.READER}, direct_key=key), None
+        connection, Opening(kind=Kind.INBOX, members={user: Role.READER}, subject=user, direct_key=key), None
     )
 
 
@@ -203,24 +205,60 @@ async def prefer(
             await store.set_members(connection, conversation, [actor], wanted)
 
 
-async def set_read_only(services: Messaging, conversation: str, *, read_only: bool) -> None:
-    """Close a conversation for writing, or open it again; called by the code that a conversation follows."""
+async def set_read_only(
+    services: Messaging, connection: AsyncConnection, conversation: str, *, read_only: bool
+) -> Outcome:
+    """Close a conversation for writing, or open it again, on behalf of what it follows; `tell` after the commit."""
     state = State.READ_ONLY if read_only else State.OPEN
-    async with services.database.transaction() as connection:
-        known = await store.conversation(connection, conversation)
-    if known is None:
-        raise not_found()
-    key = await services.sealer.key_for(known.seals_for(None))
-    async with services.database.transaction() as connection:
-        found = await store.conversation(connection, conversation, lock=True)
-        if found is None or found.state == state:
-            return
-        version = await store.raise_version(connection, conversation, state=state)
-        entry = await append_note(connection, conversation, SystemBody(event="state_changed", note=state), key)
-        inside = await store.active_members(connection, conversation)
+    key = await sealing_key(services, connection, conversation)
+    found = await store.conversation(connection, conversation, lock=True)
+    if found is None or found.state == state:
+        return Outcome(conversation)
+    version = await store.raise_version(connection, conversation, state=state)
+    entry = await append_note(connection, conversation, SystemBody(event="state_changed", note=state), key)
+    inside = await store.active_members(connection, conversation)
     changed = msgspec.structs.replace(found, state=state, members_version=version)
     changes = [change_of(changed, member) for member in inside]
-    tell(services, Outcome(conversation, version, [entry], changes, [member.user for member in inside]))
+    return Outcome(conversation, version, [entry], changes, [member.user for member in inside])
+
+
+async def post(
+    services: Messaging,
+    connection: AsyncConnection,
+    conversation: str,
+    body: TextBody | CardBody | SystemBody,
+    name: str,
+) -> Outcome:
+    """An entry by the hub itself, in the caller's transaction; `tell` after the commit. `name` is its client id: a
+    repetition adds nothing."""
+    key = await sealing_key(services, connection, conversation)
+    draft = Draft(
+        conversation=conversation,
+        sender=SYSTEM,
+        client_msg_id=name,
+        type=_TYPE_OF[type(body)],
+        body=msgspec.json.encode(body),
+    )
+    appended = await store.append(connection, draft, key)
+    entries = [] if appended.dup else [entry_of(draft, appended.seq, rfc3339(appended.at))]
+    return Outcome(conversation, appended.members_version, entries)
+
+
+async def post_to_inbox(
+    services: Messaging, connection: AsyncConnection, user: str, body: TextBody | CardBody | SystemBody, name: str
+) -> Sequence[Outcome]:
+    """The same into a person's inbox, which is opened if there is none yet."""
+    opened = await open_inbox(services, connection, user)
+    return opened, await post(services, connection, opened.conversation, body, name)
+
+
+async def sealing_key(services: Messaging, connection: AsyncConnection, conversation: str) -> DataKey:
+    """The key for what the system writes. Take it before the conversation's lock: making one uses a connection that
+    appends use too."""
+    known = await store.conversation(connection, conversation)
+    if known is None:
+        raise not_found()
+    return await services.sealer.key_for(known.seals_for(None))
 
 
 def change_of(conversation: Conversation, member: Member) -> MemberChange:

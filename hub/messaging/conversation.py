@@ -42,8 +42,9 @@ class Conversation(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: datetime
 
     def seals_for(self, sender: str | None) -> str:
-        """Whose key seals: the patient's in care, else the author's; the conversation's own for system entries."""
-        if self.kind == Kind.CARE and self.subject is not None:
+        """Whose key seals: the patient's in care, one's own in the inbox, else the author's; the conversation's own for
+        system entries."""
+        if self.kind in (Kind.CARE, Kind.INBOX) and self.subject is not None:
             return self.subject
         return sender or self.id
 

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.messaging import store
-from hub.messaging.actions import Messaging, Outcome, append_note, change_of, system_key, tell
+from hub.messaging.actions import Messaging, Outcome, append_note, change_of, sealing_key, system_key, tell
 from hub.messaging.conversation import (
     Conversation,
     Member,
@@ -89,24 +89,23 @@ async def change_role(
     tell(services, outcome)
 
 
-async def assign(services: Messaging, conversation: str, *, add: Sequence[str], remove: Sequence[str]) -> None:
-    """Set who is in, on behalf of the order that the conversation follows: the hand-over happens at one seq."""
-    async with services.database.transaction() as connection:
-        known = await store.conversation(connection, conversation)
-    if known is None:
-        raise not_found()
-    key = await services.sealer.key_for(known.seals_for(None))
+async def assign(
+    services: Messaging, connection: AsyncConnection, conversation: str, *, add: Sequence[str], remove: Sequence[str]
+) -> Sequence[Outcome]:
+    """Set who is in, on behalf of the order that the conversation follows: the hand-over happens at one seq.
+
+    In the caller's transaction; `tell` each outcome after the commit.
+    """
+    key = await sealing_key(services, connection, conversation)
     outcomes = []
-    async with services.database.transaction() as connection:
-        found, inside = await _locked(connection, conversation)
-        if fresh := [user for user in add if user not in inside]:
-            outcomes.append(await _admit(connection, found, inside, fresh, None, key))
-            found = msgspec.structs.replace(found, members_version=outcomes[-1].members_version)
-            inside = {member.user: member for member in await store.active_members(connection, conversation)}
-        if gone := [inside[user] for user in remove if user in inside]:
-            outcomes.append(await _dismiss(connection, found, inside, gone, SystemBody(event="member_removed"), key))
-    for outcome in outcomes:
-        tell(services, outcome)
+    found, inside = await _locked(connection, conversation)
+    if fresh := [user for user in add if user not in inside]:
+        outcomes.append(await _admit(connection, found, inside, fresh, None, key))
+        found = msgspec.structs.replace(found, members_version=outcomes[-1].members_version)
+        inside = {member.user: member for member in await store.active_members(connection, conversation)}
+    if gone := [inside[user] for user in remove if user in inside]:
+        outcomes.append(await _dismiss(connection, found, inside, gone, SystemBody(event="member_removed"), key))
+    return outcomes
 
 
 async def _locked(connection: AsyncConnection, conversation: str) -> tuple[Conversation, dict[str, Member]]:

@@ -50,6 +50,7 @@ TEXTS: dict[str, tuple[str, str]] = {
     "members_not_in": ("不是此会话的成员", "Not a member of this conversation"),
     "members_rank": ("不能移除同级或上级成员", "Not somebody of your own rank or above"),
     "members_owner": ("请先转让群主", "Hand the ownership over first"),
+    "cursor_invalid": ("分页游标无效", "Not a cursor of this list"),
     "field_twice": ("字段重复", "Given twice"),
     # What the clients say by themselves.
     "unsent_full": ("已有 {count} 条消息等待发送，请稍后再试", "{count} messages are waiting for the connection"),

@@ -261,7 +261,10 @@ async def test_care_follows_its_order_and_is_managed_by_code_alone(scene: Scene)
     actions.tell(scene.services, opened)
     care = opened.conversation
     await scene.send(care, first, "我到了")
-    await membership.assign(scene.services, care, add=[second], remove=[first])
+    async with scene.database.transaction() as connection:
+        outcomes = await membership.assign(scene.services, connection, care, add=[second], remove=[first])
+    for outcome in outcomes:
+        actions.tell(scene.services, outcome)
     for act in (
         membership.leave(scene.services, actor=patient, conversation=care),
         membership.add(scene.services, actor=patient, role="patient", conversation=care, members=[first]),
@@ -288,13 +291,13 @@ async def test_a_closed_conversation_tells_everybody_and_takes_nothing(scene: Sc
     patient = await scene.person()
     doctor, group = await scene.group(patient)
     for _ in range(2):
-        await actions.set_read_only(scene.services, group, read_only=True)
+        await set_read_only(scene, group, read_only=True)
 
     assert (await scene.send(group, doctor, "?")).status == Status.READ_ONLY
     assert [(change.user, change.read_only) for change in scene.announced.changes[-2:]].count((patient, True)) == 1
     assert [note(entry)["event"] for entry in await scene.seen(patient, group)] == ["created", "state_changed"]
     assert (await scene.listing.one(patient, group)).state == "read_only"
-    await actions.set_read_only(scene.services, group, read_only=False)
+    await set_read_only(scene, group, read_only=False)
     assert (await scene.send(group, doctor, "!")).status == Status.NEW
 
 
@@ -474,3 +477,9 @@ async def test_statements_of_each_use_case_are_counted(scene: Scene) -> None:
     assert len(creating) == 1 + 4  # the doctor; people, conversation, members, entry
     assert len(removing) == 2 + 5  # conversation, place; lock, members, version, entry, places
     assert len(adding) == 2 + 7  # the same, and people, places read back
+
+
+async def set_read_only(scene: Scene, conversation: str, *, read_only: bool) -> None:
+    async with scene.database.transaction() as connection:
+        outcome = await actions.set_read_only(scene.services, connection, conversation, read_only=read_only)
+    actions.tell(scene.services, outcome)
