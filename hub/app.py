@@ -31,6 +31,7 @@ from hub.platform.database import Database, open_database
 from hub.platform.hot_read import open_hot_reads
 from hub.platform.http import RequestContext, echo_request_id
 from hub.platform.http_error import exception_handlers
+from hub.platform.http_timing import RequestTimer
 from hub.platform.outbox import Outbox
 from hub.platform.settings import Settings
 from hub.platform.supervisor import Supervisor
@@ -147,7 +148,7 @@ def build_app(parts: Parts) -> Litestar:
     app = Litestar(
         route_handlers=[people, upgrade, *probe.handlers],
         exception_handlers=exception_handlers,
-        middleware=[RequestContext()],
+        middleware=[RequestContext(), RequestTimer()],
         before_send=[echo_request_id],
         openapi_config=OpenAPIConfig(
             title="Hub", version="0.1.0", path="/schema", render_plugins=[JsonRenderPlugin(path=["/", "/openapi.json"])]

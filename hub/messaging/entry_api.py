@@ -50,6 +50,7 @@ class NewEntry(Inbound, frozen=True):
     type: Annotated[str, Meta(max_length=16)]
     body: Content
     target: Seq | None = None
+    on_behalf_of: Annotated[str, Meta(max_length=64)] | None = None
 
 
 class NewOperation(Inbound, frozen=True):
@@ -85,6 +86,7 @@ async def send(
             msgspec.json.encode(data.body),
             data.target,
             messaging.settings.text_chars,
+            data.on_behalf_of,
         )
     return answer(_ack(conversation, data.client_msg_id, await collector.append(draft)))
 

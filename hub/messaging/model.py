@@ -146,6 +146,7 @@ class Status(IntEnum):
     NO_SUCH_ATTACHMENT = 5
     MAY_ONLY_READ = 6
     NO_SUCH_TARGET = 7
+    MAY_NOT_ACT = 8
 
 
 class Appended(msgspec.Struct, frozen=True, kw_only=True):
@@ -171,6 +172,10 @@ def refusal_of(status: int) -> Refusal:
             )
         case Status.MAY_ONLY_READ:
             return Refusal(ErrorCode.FORBIDDEN)
+        case Status.MAY_NOT_ACT:
+            return Refusal(
+                ErrorCode.NOT_FOUND, fields={"onBehalfOf": "not a member here for whom you may act at the moment"}
+            )
         case Status.NO_SUCH_TARGET:
             return Refusal(ErrorCode.NOT_FOUND, fields={"target": "no such entry"})
         case _:
@@ -185,6 +190,7 @@ def draft(
     body: bytes,
     target: int | None,
     text_chars: int,
+    on_behalf_of: str | None = None,
 ) -> Draft:
     """Check a person's entry by its type. Raises `Refusal` for an unknown type or a missing target, `ValidationError` for the body."""
     decoder = _decoders.get(entry_type)
@@ -198,6 +204,8 @@ def draft(
     attachment = content.attachment if isinstance(content, AttachmentBody | VoiceBody) else None
     if attachment is not None and not is_id(attachment):
         raise refusal_of(Status.NO_SUCH_ATTACHMENT)
+    if on_behalf_of is not None and not is_id(on_behalf_of):
+        raise refusal_of(Status.MAY_NOT_ACT)
     return Draft(
         conversation=conversation,
         sender=sender,
@@ -206,6 +214,7 @@ def draft(
         body=msgspec.json.encode(content),
         target=target,
         attachment=attachment,
+        on_behalf_of=on_behalf_of,
     )
 
 

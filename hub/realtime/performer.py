@@ -85,6 +85,7 @@ class Performer:
                 body,
                 request.target,
                 self._settings.messaging.text_chars,
+                request.on_behalf_of,
             )
             if not is_id(request.conversation):
                 raise Refusal(ErrorCode.NOT_FOUND, fields={"conversation": "unknown, or you are not a member"})

@@ -41,6 +41,7 @@ class Send(ClientFrame, frozen=True, tag="send", kw_only=True):
     type: Annotated[str, Meta(max_length=16)]
     body: Raw
     target: Seq | None = None
+    on_behalf_of: Id | None = None
 
 
 class Edit(ClientFrame, frozen=True, tag="edit", kw_only=True):

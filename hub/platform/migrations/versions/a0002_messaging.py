@@ -86,7 +86,7 @@ TABLES = (
 # still empty would otherwise scan the growing table.
 # A removed member's retry is answered too: what was accepted stays accepted (P3), and an ack tells nothing new.
 # status: 0 new, 1 repeated, 2 the client id was used for another body, 3 not a member, 4 read only, 5 not an attachment of this sender,
-# 6 may only read, 7 no such target.
+# 6 may only read, 7 no such target, 8 may not act for this person here.
 APPEND = """
 CREATE FUNCTION append_entries(p_conversation uuid[], p_sender uuid[], p_client_msg_id text[], p_type text[], p_target bigint[],
                                p_body bytea[], p_digest bytea[], p_key uuid[], p_attachment uuid[], p_on_behalf_of uuid[])
@@ -95,9 +95,16 @@ LANGUAGE plpgsql VOLATILE SET enable_seqscan = off SET jit = off SET lock_timeou
 #variable_conflict use_column
 DECLARE
   v_now timestamptz;
+  v_acting text[] := '{}';
 BEGIN
   PERFORM 1 FROM conversations WHERE id = ANY (p_conversation) ORDER BY id FOR NO KEY UPDATE;
   v_now := clock_timestamp();
+  IF num_nonnulls(VARIADIC p_on_behalf_of) > 0 THEN
+    SELECT coalesce(array_agg(concat_ws(' ', m.conversation, r.actor_id, r.person_id)), '{}') INTO v_acting
+    FROM user_relations r JOIN members m ON m.user_id = r.person_id AND m.conversation = ANY (p_conversation) AND m.to_seq IS NULL
+    WHERE r.actor_id = ANY (p_sender) AND r.person_id = ANY (p_on_behalf_of) AND r.state = 'active'
+      AND (r.expires_at IS NULL OR r.expires_at > v_now);
+  END IF;
   RETURN QUERY
   WITH input AS MATERIALIZED (
     SELECT t.*, min(t.ord) OVER (PARTITION BY t.conversation, t.sender, t.client_msg_id) AS first_ord,
@@ -117,6 +124,8 @@ BEGIN
         WHEN m.to_seq IS NOT NULL THEN 3
         WHEN i.sender <> '00000000-0000-0000-0000-000000000000' AND c.state <> 'open' THEN 4
         WHEN m.role = 'reader' THEN 6
+        WHEN i.on_behalf_of IS NOT NULL
+          AND concat_ws(' ', i.conversation, i.sender, i.on_behalf_of) <> ALL (v_acting) THEN 8
         WHEN i.target < m.from_seq OR i.target > c.head THEN 7
         WHEN i.attachment IS NOT NULL AND i.ord > i.first_use THEN 5
         WHEN i.attachment IS NOT NULL AND NOT EXISTS (
