@@ -14,6 +14,7 @@ from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from hub.accounts import actions as accounts
 from hub.messaging import attachment_actions
+from hub.platform import outbox
 from hub.platform.clock import Clock, SystemClock
 from hub.platform.database import Database, open_database
 from hub.platform.settings import Settings
@@ -57,25 +58,44 @@ async def delete_expired(services: Services) -> None:
         log.info("expired rows deleted", count=deleted)
 
 
+async def forget_events(services: Services) -> None:
+    """Events that were handled long ago."""
+    if forgotten := await outbox.forget_handled(services.database):
+        log.info("handled events deleted", count=forgotten)
+
+
 def sweeps(settings: Settings) -> dict[str, tuple[float, Sweep]]:
     """Every duty: how often, and what."""
     return {
         "orphaned attachments": (settings.scheduler.tick_s, enqueue_orphans),
         "expired rows": (CLEANUP_S, delete_expired),
+        "handled events": (CLEANUP_S, forget_events),
     }
 
 
 async def run(settings: Settings, clock: Clock | None = None) -> None:
-    """Beat until cancelled. A sweep that fails is repeated with growing pauses; the others go on."""
-    metronome = AsyncIOScheduler(timezone=UTC)
+    """Beat until cancelled. While PostgreSQL or Redis is away it starts again with growing pauses, and says so."""
     async with Supervisor() as supervisor:
+        supervisor.run("scheduler", partial(_schedule, settings, clock or SystemClock()))
+        await asyncio.Event().wait()
+
+
+async def _schedule(settings: Settings, clock: Clock) -> None:
+    """All duties on one set of connections. A sweep that fails is repeated with growing pauses; the others go on."""
+    metronome = AsyncIOScheduler(timezone=UTC)
+    async with (
+        open_database(settings.database) as database,
+        open_queue(settings.redis) as queue,
+        Supervisor() as supervisor,
+    ):
+        services = Services(settings, database, queue, clock)
         for name, (every_s, sweep) in sweeps(settings).items():
             beat = asyncio.Event()
             beat.set()  # the first sweep is now
             metronome.add_job(
                 _strike, "interval", [beat], seconds=every_s, misfire_grace_time=None, coalesce=True, max_instances=1
             )
-            supervisor.run(name, partial(sweeping, settings, clock or SystemClock(), beat, sweep))
+            supervisor.run(name, partial(sweeping, services, beat, sweep))
         metronome.start()
         log.info("scheduler ready", tick_s=settings.scheduler.tick_s)
         try:
@@ -88,12 +108,10 @@ async def _strike(beat: asyncio.Event) -> None:
     beat.set()
 
 
-async def sweeping(settings: Settings, clock: Clock, beat: asyncio.Event, sweep: Sweep) -> None:
+async def sweeping(services: Services, beat: asyncio.Event, sweep: Sweep) -> None:
     """One duty: a sweep for each beat. Beats during a sweep are one; a failure keeps the beat for the next start."""
-    async with open_database(settings.database) as database, open_queue(settings.redis) as queue:
-        services = Services(settings, database, queue, clock)
-        while True:
-            await beat.wait()
-            async with asyncio.timeout(DUTY_S):
-                await sweep(services)
-            beat.clear()
+    while True:
+        await beat.wait()
+        async with asyncio.timeout(DUTY_S):
+            await sweep(services)
+        beat.clear()

@@ -18,6 +18,7 @@ from hub.platform.settings import Settings
 from hub.security.keyring import create_key_file
 from scheduler import ticker
 from workers import worker
+from workers.queue import open_queue
 
 
 @pytest.fixture
@@ -98,14 +99,16 @@ async def test_sweep_goes_on_when_it_has_failed(chosen: Settings, database: Data
             raise OSError("away")
 
     beat.set()
-    with pytest.raises(OSError, match="away"):
-        await ticker.sweeping(chosen, SystemClock(), beat, sweep)
-    assert beat.is_set()
-    loop = asyncio.ensure_future(ticker.sweeping(chosen, SystemClock(), beat, sweep))
-    async with running(loop), asyncio.timeout(10):
-        seen.clear()
-        await seen.wait()
-        assert calls == 2
+    async with open_queue(chosen.redis) as queue:
+        services = ticker.Services(chosen, database, queue, SystemClock())
+        with pytest.raises(OSError, match="away"):
+            await ticker.sweeping(services, beat, sweep)
+        assert beat.is_set()
+        loop = asyncio.ensure_future(ticker.sweeping(services, beat, sweep))
+        async with running(loop), asyncio.timeout(10):
+            seen.clear()
+            await seen.wait()
+            assert calls == 2
 
 
 async def test_unknown_or_failing_job_is_logged_and_dropped(caplog: pytest.LogCaptureFixture) -> None:
