@@ -26,6 +26,7 @@ from hub.messaging import api as messaging_api
 from hub.messaging.attachment_actions import Attachments
 from hub.messaging.attachment_api import build_attachment_router
 from hub.messaging.attachment_store import open_object_store
+from hub.orders.wechatpay import open_payment_provider
 from hub.platform.clock import SystemClock
 from hub.platform.database import Database, open_database
 from hub.platform.hot_read import open_hot_reads
@@ -74,6 +75,7 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         open_rate_limits(settings.redis) as limits,
         open_hot_reads(settings.redis) as hot_reads,
         open_wechat(settings.wechat, development=settings.accounts.sms_sender == "development") as wechat,
+        open_payment_provider(settings, clock) as provider,
         Supervisor() as supervisor,
     ):
         sealer = Sealer(keyring, database)
@@ -91,7 +93,9 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             outbox=outbox,
             messaging=node.messaging,
             access=Access(clock),
-            audit=Audit(),
+            audit=Audit(keyring, clock),
+            revoked=revoked,
+            provider=provider,
         )
         parts = Parts(
             settings=settings,

@@ -6,6 +6,7 @@ import signal
 import sys
 from collections.abc import Awaitable
 from pathlib import Path
+from typing import TextIO
 
 import msgspec
 import rich_click as click
@@ -82,6 +83,19 @@ def demo(phone: str) -> None:
     click.echo(asyncio.run(describe(_resolved(), phone)))
 
 
+@cli.command("import")
+@click.argument("kind", type=click.Choice(["hospitals", "departments", "doctors", "schedules"]))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Check everything and save nothing.")
+@click.option("--errors", type=click.Path(dir_okay=False, path_type=Path), help="Write the errors to this CSV file.")
+def import_file(kind: str, file: Path, dry_run: bool, errors: Path | None) -> None:
+    """Bring a CSV file into the directory: all of its lines, or none and what is wrong with them."""
+    from hub.directory.import_command import import_file
+
+    sound = import_file(_resolved(), kind, file, dry_run=dry_run, errors=errors, echo=click.echo)
+    sys.exit(0 if sound else 1)
+
+
 @cli.command()
 def doctor() -> None:
     """Check this installation, and say what is wrong and what to do."""
@@ -109,6 +123,34 @@ def rotate() -> None:
             return await Sealer(load_keyring(settings), database).rotate()
 
     click.echo(f"{asyncio.run(rotate())} data keys were sealed again")
+
+
+@cli.group()
+def audit() -> None:
+    """Who looked at whose health data: the chains that record it."""
+
+
+@audit.command("verify")
+@click.option("--heads", "noted", type=click.File(), help="What `hub audit heads` printed before: it must still hold.")
+def verify_audit(noted: TextIO | None) -> None:
+    """Check every row, every link and where each chain stands. Exit status 1 if anything was tampered with."""
+    from hub.security import audit_check
+
+    try:
+        heads = audit_check.noted(noted.read()) if noted else {}
+    except ValueError as error:
+        raise click.BadParameter(str(error), param_hint="--heads") from error
+    outcome = asyncio.run(audit_check.verify_all(_resolved(), heads))
+    click.echo(audit_check.described(outcome))
+    sys.exit(1 if outcome.findings else 0)
+
+
+@audit.command("heads")
+def audit_heads() -> None:
+    """Where each chain stands, for keeping elsewhere: what was noted cannot be taken away unnoticed."""
+    from hub.security import audit_check
+
+    click.echo(audit_check.note(asyncio.run(audit_check.heads_of(_resolved()))), nl=False)
 
 
 @cli.command()

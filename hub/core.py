@@ -5,8 +5,41 @@ from dataclasses import dataclass
 
 from litestar.types import ControllerRouterHandler
 
+from hub.accounts import admin_api, audit_api, consent_api, relation_api
 from hub.accounts.access import Access
+from hub.accounts.admin_actions import Administration
+from hub.accounts.audit_actions import AuditTrail
+from hub.accounts.consent_actions import Consents
+from hub.accounts.relation_actions import Relations
+from hub.care import plan_api, profile_api, record_api, report_api, trend_api
+from hub.care.plan_actions import HealthPlans
+from hub.care.profile_actions import HealthProfiles
+from hub.care.record_actions import HealthRecords
+from hub.care.report_actions import HealthReports
+from hub.care.trend_actions import HealthTrends
+from hub.content import api as content_api
+from hub.content import article_api, interpretation_api
+from hub.content.actions import Knowledge
+from hub.content.interpretation_actions import Interpretations
+from hub.content.openai import is_configured
+from hub.content.reaction import InterpretationReactions
+from hub.directory import api as directory_api
+from hub.directory import edit_api as directory_edit_api
+from hub.directory import import_api, schedule_api
+from hub.directory.actions import Directory
+from hub.directory.import_actions import Importer
 from hub.messaging.actions import Messaging
+from hub.messaging.reaction import AccountReactions
+from hub.orders import api as orders_api
+from hub.orders import payment_api
+from hub.orders.actions import Orders
+from hub.orders.payment_actions import Payments
+from hub.orders.payment_provider import PaymentProvider
+from hub.orders.payment_reaction import PaymentReactions
+from hub.orders.payment_settlement import Till
+from hub.orders.reaction import Reactions
+from hub.orders.relation_reaction import RelationReactions
+from hub.orders.schedule_reaction import ScheduleReactions
 from hub.platform.clock import Clock
 from hub.platform.database import Database
 from hub.platform.hot_read import HotReads
@@ -15,6 +48,7 @@ from hub.platform.settings import Settings
 from hub.security.audit import Audit
 from hub.security.keyring import Keyring
 from hub.security.sealing import Sealer
+from hub.security.token import RevokedSessions
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +65,69 @@ class Ground:
     messaging: Messaging
     access: Access
     audit: Audit
+    revoked: RevokedSessions
+    provider: PaymentProvider
 
 
 # Every HTTP handler of the core; each area's `api` lists its own.
-handlers: list[ControllerRouterHandler] = []
+handlers: list[ControllerRouterHandler] = [
+    *relation_api.handlers,
+    *consent_api.handlers,
+    *admin_api.handlers,
+    *audit_api.handlers,
+    *directory_api.handlers,
+    *directory_edit_api.handlers,
+    *schedule_api.handlers,
+    *import_api.handlers,
+    *orders_api.handlers,
+    *payment_api.handlers,
+    *content_api.handlers,
+    *article_api.handlers,
+    *interpretation_api.handlers,
+    *profile_api.handlers,
+    *record_api.handlers,
+    *trend_api.handlers,
+    *report_api.handlers,
+    *plan_api.handlers,
+]
 
 
 def build_core(ground: Ground) -> Mapping[str, object]:
     """Dependency name → the part that handlers get under it. Also subscribes the reactions to events."""
-    return {}
+    orders = Orders(
+        database=ground.database,
+        sealer=ground.sealer,
+        clock=ground.clock,
+        access=ground.access,
+        audit=ground.audit,
+        outbox=ground.outbox,
+        hot_reads=ground.hot_reads,
+        messaging=ground.messaging,
+        settings=ground.settings.orders,
+    )
+    Reactions(orders).subscribe(ground.outbox)
+    ScheduleReactions(orders).subscribe(ground.outbox)
+    RelationReactions(orders).subscribe(ground.outbox)
+    care = (ground.database, ground.sealer, ground.access, ground.audit, ground.clock)
+    PaymentReactions(ground.messaging).subscribe(ground.outbox)
+    InterpretationReactions(ground.messaging).subscribe(ground.outbox)
+    till = Till(ground.database, ground.provider, ground.clock, ground.outbox)
+    AccountReactions(ground.messaging).subscribe(ground.outbox)
+    directory = Directory(ground.database, ground.hot_reads, ground.outbox, ground.clock)
+    return {
+        "relations": Relations(ground.database, ground.outbox, ground.settings.accounts, ground.clock),
+        "consents": Consents(ground.database, ground.clock),
+        "administration": Administration(ground.database, ground.audit, ground.revoked, ground.clock),
+        "audit_trail": AuditTrail(ground.database),
+        "directory": directory,
+        "importer": Importer(directory),
+        "orders": orders,
+        "payments": Payments(orders, till),
+        "knowledge": Knowledge(ground.database, ground.hot_reads, ground.clock),
+        "interpretations": Interpretations(*care, ground.outbox, is_outside=is_configured(ground.settings.ai)),
+        "health_profiles": HealthProfiles(*care),
+        "health_records": HealthRecords(*care, ground.outbox),
+        "health_trends": HealthTrends(*care),
+        "health_reports": HealthReports(*care),
+        "health_plans": HealthPlans(*care, ground.outbox),
+    }

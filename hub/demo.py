@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.accounts.actions import ensure_user
 from hub.accounts.model import Role as AccountRole
+from hub.demo_core import seed_core
 from hub.demo_talk import CAST, TALKS, Line, Talk, name_of
 from hub.messaging import store
 from hub.messaging.actions import Opening, open_conversation
@@ -53,8 +54,9 @@ async def seed(settings: Settings) -> str | None:
             people = await _people(connection)
             for talk in TALKS:
                 await _open(connection, sealer, talk, people)
+            core = await seed_core(connection, sealer, people)
     said = sum(len(talk.lines) for talk in TALKS)
-    return f"演示数据已写入：{len(people)} 位用户，{len(TALKS)} 个会话，{said} 条消息"
+    return f"演示数据已写入：{len(people)} 位用户，{len(TALKS)} 个会话，{said} 条消息，{core}"
 
 
 async def describe(settings: Settings, phone: str = str(CAST["patient"][0])) -> str:

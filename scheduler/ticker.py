@@ -13,7 +13,9 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from hub.accounts import actions as accounts
+from hub.content import interpretation_duty
 from hub.messaging import attachment_actions
+from hub.orders import closing, payment_duty, refund_duty
 from hub.platform import outbox
 from hub.platform.clock import Clock, SystemClock
 from hub.platform.database import Database, open_database
@@ -22,6 +24,8 @@ from hub.platform.supervisor import Supervisor
 from workers.queue import Queue, open_queue
 
 BATCH = 200  # orphans enqueued by one sweep
+PAYMENTS = 1000  # of each kind enqueued by one sweep: within a second, so 200 a second are asked about
+INTERPRETATIONS_S = 1.0  # somebody waits for it: this sweep is also what wakes the worker first
 CLEANUP_S = 60.0  # how often expired rows are deleted
 DUTY_S = 120.0  # a sweep that takes longer is given up and started afresh
 
@@ -51,6 +55,30 @@ async def enqueue_orphans(services: Services) -> None:
         log.info("orphaned attachments enqueued", count=len(due))
 
 
+async def enqueue_payments(services: Services) -> None:
+    """Payments to ask about, orders that nobody paid, refunds to send; each job moves its row's time on by itself."""
+    now, database = services.clock.now(), services.database
+    for kind, due in (
+        ("ask_payment", payment_duty.due_payments),
+        ("end_unpaid_order", payment_duty.unpaid_orders),
+        ("send_refund", refund_duty.due_refunds),
+    ):
+        for row in await due(database, now, PAYMENTS):
+            await services.queue.enqueue(kind, row.id, row.attempt)
+
+
+async def enqueue_interpretations(services: Services) -> None:
+    """Reports that wait for the outside interpreter, or whose worker died."""
+    for due in await interpretation_duty.due_interpretations(services.database, services.clock.now(), BATCH):
+        await services.queue.enqueue("interpret_report", due.id, due.attempts)
+
+
+async def close_orders(services: Services) -> None:
+    """Orders whose time after the service is over."""
+    if closed := await closing.close_due(services.database, services.clock.now(), BATCH):
+        log.info("orders closed", count=closed)
+
+
 async def delete_expired(services: Services) -> None:
     """SMS codes, tickets, tokens and sessions that ended long enough ago; small deletes, safe to run twice at once."""
     deleted = await accounts.sweep(services.database, services.clock.now())
@@ -68,6 +96,9 @@ def sweeps(settings: Settings) -> dict[str, tuple[float, Sweep]]:
     """Every duty: how often, and what."""
     return {
         "orphaned attachments": (settings.scheduler.tick_s, enqueue_orphans),
+        "payments": (settings.scheduler.tick_s, enqueue_payments),
+        "interpretations": (INTERPRETATIONS_S, enqueue_interpretations),
+        "finished orders": (settings.scheduler.tick_s, close_orders),
         "expired rows": (CLEANUP_S, delete_expired),
         "handled events": (CLEANUP_S, forget_events),
     }

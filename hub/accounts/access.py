@@ -8,10 +8,11 @@ from typing import Literal
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub.accounts import consent
+from hub.accounts import consent_store
+from hub.accounts.consent import CARE_SHARING
 from hub.platform.clock import Clock
 from hub.platform.error import ErrorCode, Refusal
-from hub.platform.identifier import is_id, new_id
+from hub.platform.identifier import is_id
 from hub.security.token import Principal
 
 
@@ -44,7 +45,7 @@ SELECT EXISTS ({_RELATED}) OR EXISTS (
   WHERE g.person_id = CAST(:person AS uuid) AND g.member_id = CAST(:who AS uuid) AND g.scope = CAST(:scope AS text)
     AND (g.ends_at IS NULL OR g.ends_at > :now)
     AND (g.scope = 'service' OR EXISTS (
-      SELECT FROM consents WHERE user_id = g.person_id AND purpose = '{consent.CARE_SHARING}' AND withdrawn_at IS NULL)))
+      SELECT FROM consents WHERE user_id = g.person_id AND purpose = '{CARE_SHARING}' AND withdrawn_at IS NULL)))
 """)  # noqa: S608 - the parts are constants of this package
 _PERSONS = sa.text("""
 SELECT person_id FROM user_relations WHERE actor_id = CAST(:who AS uuid) AND state = 'active'
@@ -92,11 +93,9 @@ async def grant(
     Care is booked to be shared: who never decided about `care_sharing` agrees with the first grant of that scope.
     """
     named = sorted(set(members))  # in one order, so that two grants at once do not wait for each other in a circle
-    await connection.execute(
-        _GRANT, {"person": person, "members": named, "source": source, "scope": scope, "now": now}
-    )
+    await connection.execute(_GRANT, {"person": person, "members": named, "source": source, "scope": scope, "now": now})
     if scope == "care":
-        await consent.imply(connection, new_id(), person, consent.CARE_SHARING, source, now)
+        await consent_store.imply(connection, person, CARE_SHARING, source, now)
 
 
 async def end_grants(

@@ -1,7 +1,7 @@
 """What people do with their accounts: ask for a code, sign in, stay so, sign out. One use case, one transaction."""
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
@@ -140,6 +140,7 @@ class Accounts:
             stored, user = found
             match model.judge(stored, now, self._settings.refresh_grace_s):
                 case Verdict.REVOKED:
+                    model.check_active(user)  # who was suspended hears that, and not of a device signed out
                     raise Refusal(ErrorCode.UNAUTHORIZED, "session_revoked")
                 case Verdict.EXPIRED:
                     raise Refusal(ErrorCode.UNAUTHORIZED, "token_expired")
@@ -234,6 +235,19 @@ def _found(user: User | None) -> User:
 async def ensure_user(connection: AsyncConnection, *, phone: str, name: str, role: Role) -> str:
     """The id of the person with this phone, who has this role from now on; somebody new gets the name, too."""
     return await store.save_user(connection, model.checked_phone(phone), model.checked_name(name), role)
+
+
+async def ensure_users(connection: AsyncConnection, names: Mapping[str, str], role: Role) -> dict[str, str]:
+    """The same for many, from phone to name, all checked before: phone → id of those who have the role now.
+
+    Only a patient, or somebody new, gets another role: who is a companion, staff or admin is left out of the answer.
+    """
+    return await store.save_users(connection, names, role)
+
+
+async def openid_of(connection: AsyncConnection, user: str) -> str | None:
+    """Who they are to WeChat; None for who never signed in from the mini-program."""
+    return await store.openid_of(connection, user)
 
 
 async def people(connection: AsyncConnection, ids: Collection[str]) -> dict[str, Person]:

@@ -126,10 +126,10 @@ def _ticket_signature(key: bytes, ticket: str) -> str:
     return hmac.digest(key, ticket.encode(), "sha256")[:16].hex()
 
 
-def checked_phone(phone: str) -> str:
+def checked_phone(phone: str, field: str = "phone") -> str:
     """A mobile number of mainland China, or a refusal naming the field."""
     if not _MOBILE.fullmatch(phone):
-        raise Refusal(ErrorCode.INVALID, fields={"phone": "phone_invalid"})
+        raise Refusal(ErrorCode.INVALID, fields={field: "phone_invalid"})
     return phone
 
 

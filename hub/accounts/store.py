@@ -1,6 +1,6 @@
 """The SQL of accounts: rows in, structs of the model out. Every function runs in the caller's transaction."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -47,7 +47,8 @@ async def user_by_openid(connection: AsyncConnection, openid: str) -> User:
 
 
 async def _user_or_new(connection: AsyncConnection, same: sa.ColumnElement[bool], fresh: sa.Insert) -> User:
-    find = sa.select(*_USER).where(same)
+    # Shared: who is being suspended at this moment is seen as suspended, not signed in past it.
+    find = sa.select(*_USER).where(same).with_for_update(read=True)
     found = _user((await connection.execute(find)).first())
     if found is None:
         await connection.execute(fresh)
@@ -56,11 +57,32 @@ async def _user_or_new(connection: AsyncConnection, same: sa.ColumnElement[bool]
     return found
 
 
+async def openid_of(connection: AsyncConnection, user: str) -> str | None:
+    return (await connection.execute(sa.select(users.c.wechat_openid).where(users.c.id == user))).scalar_one_or_none()
+
+
 async def save_user(connection: AsyncConnection, phone: str, name: str, role: Role) -> str:
     """Insert; a person who is there already keeps the name and gets the role."""
     fresh = insert(users).values(id=new_id(), phone=phone, name=name, role=role)
     fresh = fresh.on_conflict_do_update(index_elements=["phone"], set_={"role": fresh.excluded.role})
     return str((await connection.execute(fresh.returning(users.c.id))).scalar_one())
+
+
+_SAVE_USERS = sa.text("""
+INSERT INTO users (id, phone, name, role)
+SELECT id, phone, name, :role FROM unnest(CAST(:ids AS uuid[]), CAST(:phones AS text[]), CAST(:names AS text[])) AS fresh (id, phone, name)
+ON CONFLICT (phone) DO UPDATE SET role = excluded.role, updated_at = clock_timestamp() WHERE users.role = 'patient'
+""")
+
+
+async def save_users(connection: AsyncConnection, names: Mapping[str, str], role: Role) -> dict[str, str]:
+    """Insert those who are new and make patients what `role` says; the answer is everybody of these with that role."""
+    phones = sorted(names)  # in one order, so that two who save the same people do not wait for each other in a circle
+    values = {"ids": [new_id() for _ in phones], "phones": phones, "names": [names[phone] for phone in phones]}
+    await connection.execute(_SAVE_USERS, {**values, "role": role})
+    same = sa.and_(users.c.phone == sa.any_(sa.bindparam("phones", phones, sa.ARRAY(sa.Text))), users.c.role == role)
+    rows = await connection.execute(sa.select(users.c.phone, users.c.id).where(same))
+    return {row.phone: row.id for row in rows}
 
 
 async def change_user(connection: AsyncConnection, user: str, values: dict[str, str]) -> User | None:

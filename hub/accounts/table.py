@@ -17,6 +17,7 @@ users = sa.Table(
     sa.Column("role", sa.Text),
     sa.Column("membership_level", sa.Text),
     sa.Column("status", sa.Text),
+    sa.Column("created_at", _Time),
     sa.Column("updated_at", _Time),
 )
 sms_codes = sa.Table(

@@ -120,6 +120,18 @@ def context_of(scope: Scope) -> Context:
     return context
 
 
+def current_request_id() -> str:
+    """The id of the request that is being handled; empty outside of one."""
+    context = _context.get(None)
+    return context.request_id if context else ""
+
+
+def current_language() -> Language:
+    """The language that the request asks for; Chinese outside of one."""
+    context = _context.get(None)
+    return context.language if context else "zh"
+
+
 class RequestContext(ASGIMiddleware):
     """Makes the request's id and language known to `answer` and to every log line."""
 

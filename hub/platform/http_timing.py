@@ -26,7 +26,7 @@ class RequestTimer(ASGIMiddleware):
         async def timed(message: Message) -> None:
             if message["type"] == "http.response.start":
                 route = str(scope.get("path_template", "unknown"))
-                REQUESTS.labels(scope["method"], route, message["status"]).observe(time.perf_counter() - began)
+                REQUESTS.labels(str(scope.get("method")), route, message["status"]).observe(time.perf_counter() - began)
             await send(message)
 
         await next_app(scope, receive, timed)

@@ -56,6 +56,7 @@ class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     codes_per_phone_minute: Count = 3
     codes_per_phone_hour: Count = 6
     codes_per_address_hour: Count = 30
+    relations_asked_per_day: Count = 10
     sms_sender: Literal["development"] = "development"
 
 
@@ -115,6 +116,37 @@ class Attachments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     s3_secret_access_key: str = ""
 
 
+class Orders(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    unpaid_s: Count = 900
+    booking_days: Count = 60
+    refund_days: Count = 7
+    read_only_days: Count = 7
+
+
+class Payments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    mch_id: str = ""
+    serial_no: str = ""
+    private_key: str = ""
+    api_v3_key: str = ""
+    public_key: str = ""
+    public_key_id: str = ""
+    notify_url: str = ""
+    base_url: str = "https://api.mch.weixin.qq.com"
+    timeout_s: Seconds = 5.0
+
+
+class Ai(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    base_url: str = ""
+    model: str = ""
+    api_key: str = ""
+    timeout_s: Seconds = 15.0
+    tries: Annotated[int, Meta(ge=1, le=4)] = 2
+    answer_tokens: Count = 1500
+    tokens_per_day: Count = 2_000_000
+    breaker_failures: Count = 5
+    breaker_pause_s: Seconds = 60.0
+
+
 class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jobs: Count = 200
     timeout_s: Count = 20
@@ -140,6 +172,9 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     realtime: Realtime = Realtime()
     messaging: Messaging = Messaging()
     attachments: Attachments = Attachments()
+    orders: Orders = Orders()
+    payments: Payments = Payments()
+    ai: Ai = Ai()
     worker: Worker = Worker()
     scheduler: Scheduler = Scheduler()
     log: Log = Log()

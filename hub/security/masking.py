@@ -18,6 +18,16 @@ def mask_name(name: str) -> str:
     return f"{name[0]}*" if len(name) == 2 else f"{name[0]}*{name[-1]}"
 
 
+def name_for(name: str, *, allowed: bool) -> str:
+    """The name as a viewer sees it who is, or is not, allowed to know it."""
+    return name if allowed else mask_name(name)
+
+
+def phone_for(phone: str | None, *, allowed: bool) -> str | None:
+    """The same for a phone number; who signed in from WeChat may have none."""
+    return phone if allowed or phone is None else mask_phone(phone)
+
+
 def _middle(value: str, head: int, tail: int) -> str:
     hidden = len(value) - head - tail
     # Too short to be the real thing: showing its ends could show most of it.

@@ -20,6 +20,7 @@ from hub.accounts.sms import DevelopmentSender
 from hub.accounts.wechat import DevelopmentWechat
 from hub.core import Ground, build_core, handlers
 from hub.messaging.actions import Messaging
+from hub.orders.wechatpay import open_payment_provider
 from hub.platform import settings
 from hub.platform.database import Database
 from hub.platform.hot_read import open_hot_reads
@@ -90,7 +91,12 @@ async def open_core(
     clock, announced = FakeClock(START), Announced()
     redis = settings.Redis(url=redis_url, prefix=f"test-{new_id()}")
     sealer = Sealer(KEYRING, database)
-    async with open_hot_reads(redis) as hot_reads, open_rate_limits(redis) as limits:
+    async with (
+        open_hot_reads(redis) as hot_reads,
+        open_rate_limits(redis) as limits,
+        open_payment_provider(chosen, clock) as provider,
+    ):
+        revoked = RevokedSessions(chosen.accounts.access_token_s)
         ground = Ground(
             settings=chosen,
             database=database,
@@ -101,10 +107,11 @@ async def open_core(
             outbox=Outbox(database),
             messaging=Messaging(database, sealer, clock, announced, chosen.messaging),
             access=Access(clock),
-            audit=Audit(),
+            audit=Audit(KEYRING, clock),
+            revoked=revoked,
+            provider=provider,
         )
         parts = dict(build_core(ground))
-        revoked = RevokedSessions(chosen.accounts.access_token_s)
         parts["accounts"] = Accounts(
             database, KEYRING, chosen.accounts, DevelopmentSender(), DevelopmentWechat(), revoked, clock
         )

@@ -56,10 +56,11 @@ STATEMENTS = (
         ends time NOT NULL,
         slot_minutes int NOT NULL CHECK (slot_minutes BETWEEN 5 AND 720),
         capacity int NOT NULL DEFAULT 1 CHECK (capacity BETWEEN 1 AND 100),
-        valid_from date NOT NULL,
+        valid_from date,
         valid_until date,
         created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-        CHECK (starts < ends))""",
+        CHECK (starts < ends),
+        CHECK (valid_from <= valid_until))""",
     "COMMENT ON COLUMN doctor_schedules.weekday IS 'ISO 8601: 1 is Monday; times are Asia/Shanghai'",
     "CREATE INDEX doctor_schedules_provider ON doctor_schedules (provider, weekday)",
     """CREATE TABLE schedule_exceptions (

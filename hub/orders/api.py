@@ -1,0 +1,13 @@
+"""The HTTP handlers of services, orders, appointments and reviews; payments have their own list."""
+
+from litestar.types import ControllerRouterHandler
+
+from hub.orders import appointment_api, booking_api, order_api, review_api, service_api
+
+handlers: list[ControllerRouterHandler] = [
+    *service_api.handlers,
+    *booking_api.handlers,
+    *appointment_api.handlers,
+    *order_api.handlers,
+    *review_api.handlers,
+]
