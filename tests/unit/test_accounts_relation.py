@@ -22,7 +22,7 @@ from hub.platform.identifier import new_id
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HOUR = timedelta(hours=1)
-ME, OTHER = new_id(), new_id()
+ME, OTHER = "01890000-0000-7000-8000-000000000001", "01890000-0000-7000-8000-000000000002"
 PHONE = "13800138000"
 
 
