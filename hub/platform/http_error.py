@@ -59,9 +59,14 @@ def on_validation(request: Connection, error: ValidationException) -> Response[F
 
 def on_bad_value(request: Connection, error: msgspec.ValidationError) -> Response[Failure]:
     """A handler converted something from the client by itself."""
+    return failure(request, refusal_of(error))
+
+
+def refusal_of(error: msgspec.ValidationError) -> Refusal:
+    """What msgspec found wrong with a value from a client, naming the field."""
     message, _, path = str(error).partition(" - at ")
     name, reason = _field({"key": path.strip("`").removeprefix("$").lstrip("."), "message": message})
-    return failure(request, Refusal(ErrorCode.INVALID, fields={name: reason}))
+    return Refusal(ErrorCode.INVALID, fields={name: reason})
 
 
 def on_http(request: Connection, error: HTTPException) -> Response[Failure]:
@@ -137,6 +142,8 @@ def _places(error: BaseException) -> str:
 
 
 def _chain(error: BaseException | None) -> Iterable[BaseException]:
-    while error is not None:
+    seen: set[int] = set()  # an error may be its own cause: `raise error from error`
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__

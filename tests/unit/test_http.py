@@ -55,6 +55,12 @@ async def break_down() -> Answer[None]:
     raise ValueError("the patient's blood pressure")
 
 
+@get("/own-cause")
+async def blame_itself() -> Answer[None]:
+    error = ValueError("round and round")
+    raise error from error
+
+
 @get("/converted")
 async def convert(given: FromQuery[str]) -> Answer[Order]:
     return answer(msgspec.json.decode(given, type=Order))
@@ -63,7 +69,7 @@ async def convert(given: FromQuery[str]) -> Answer[Order]:
 @pytest_asyncio.fixture
 async def client() -> AsyncIterator[Client]:
     app = Litestar(
-        route_handlers=[place, browse, refuse, break_down, convert],
+        route_handlers=[place, browse, refuse, break_down, blame_itself, convert],
         exception_handlers=exception_handlers,
         middleware=[RequestContext()],
         before_send=[echo_request_id],
@@ -184,6 +190,13 @@ async def test_a_fault_is_logged_without_content(client: Client) -> None:
     assert logs[1]["error"] == "ValueError"
     assert "break_down" in logs[1]["at"]
     assert "blood pressure" not in str(logs)
+
+
+async def test_a_fault_that_is_its_own_cause_is_answered(client: Client) -> None:
+    """Following the causes of an error comes to an end."""
+    refused = await failed(client, "GET", "/own-cause")
+
+    assert (refused["status"], refused["type"]) == (500, "internal")
 
 
 async def test_a_list_is_paged_and_sorted(client: Client) -> None:
