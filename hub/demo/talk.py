@@ -1,31 +1,17 @@
-"""The demo's people and what they say: fixed texts, so that every installation shows the same. No real person is meant."""
+"""What people of the demo say: fixed texts, so that every installation shows the same. No real person is meant."""
 
 from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Literal
 
-from hub.accounts.model import Role
-from hub.messaging.model import Body, CardBody, EntryType, Kind, ReactBody, RecallBody, TextBody
+from hub.demo.cast import id_of
+from hub.directory.model import SHANGHAI
+from hub.messaging.model import Body, EntryType, Kind, ReactBody, RecallBody, TextBody
 
-# Role → first phone and how many (contract, section 8).
-CAST: dict[Role, tuple[int, int]] = {
-    "patient": (13800000001, 50),
-    "companion": (13810000001, 10),
-    "doctor": (13820000001, 80),
-    "staff": (13830000001, 5),
-    "admin": (13840000001, 1),
-}
+MINUTES_BETWEEN = 4  # lines of one talk
 
-SURNAMES = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕苏卢蒋蔡贾丁魏薛叶阎"
-GIVEN = (  # two characters each
-    "秀英建国桂兰志强丽华海燕明辉雪梅文博佳怡国栋玉珍晓东春梅子涵振华淑芬俊杰美玲永康"
-    "思远红霞家豪月娥德胜欣然大伟秋菊立新静怡学文凤英天佑慧敏长青若兰书恒宝珍云飞"
-)
-
-
-def name_of(role: Role, number: int) -> str:
-    """Always the same name for the same place in the cast. 50 and 39 have no common factor, so names hardly repeat."""
-    place = list(CAST).index(role) * 17 + number * 7
-    given = (place * 5 + number) % (len(GIVEN) // 2)
-    return SURNAMES[place % len(SURNAMES)] + GIVEN[2 * given : 2 * given + 2]
+# What the hub says of an order as it goes on, and when it closes the conversation.
+Step = Literal["paid", "confirmed", "started", "completed", "cancelled", "closed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,75 +22,65 @@ class Line:
     body: Body
     type: EntryType = EntryType.TEXT
     target: int | None = None
+    pause: int = MINUTES_BETWEEN
+    """Minutes since the line before."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """A step of the order that a talk follows, told by the hub."""
+
+    step: Step
+    pause: int = MINUTES_BETWEEN
 
 
 @dataclass(frozen=True, slots=True)
 class Talk:
-    """A conversation; the first of `people` owns a group and is the patient in care. `unread`: what they have not read."""
+    """A conversation; the first of `people` owns a group and is the patient in care. `unread`: what they have not read.
+
+    It ended `minutes_ago`, or `days_ago` at this time of day in Shanghai.
+    """
 
     name: str
     kind: Kind
     people: tuple[str, ...]
-    lines: tuple[Line, ...]
-    minutes_ago: int
+    lines: tuple[Line | News, ...]
+    minutes_ago: int = 0
+    days_ago: int = 0
+    at: time | None = None
     title: str = ""
     unread: int = 0
 
+    @property
+    def id(self) -> str:
+        return id_of(self.name)
 
-def say(who: str, words: str) -> Line:
-    return Line(who, TextBody(text=words))
+    @property
+    def is_over(self) -> bool:
+        """Whether it is read-only."""
+        return any(isinstance(line, News) and line.step == "closed" for line in self.lines)
+
+    def moments(self, now: datetime) -> list[datetime]:
+        """When each line was said."""
+        moment, moments = self._end(now), []
+        for line in reversed(self.lines):
+            moments.append(moment)
+            moment -= timedelta(minutes=line.pause)
+        return moments[::-1]
+
+    def _end(self, now: datetime) -> datetime:
+        if self.at is None:
+            return now - timedelta(minutes=self.minutes_ago)
+        day: date = now.astimezone(SHANGHAI).date() - timedelta(days=self.days_ago)
+        return datetime.combine(day, self.at, SHANGHAI).astimezone(now.tzinfo)
 
 
+def say(who: str, words: str, pause: int = MINUTES_BETWEEN) -> Line:
+    return Line(who, TextBody(text=words), pause=pause)
+
+
+# Those that follow an order are in `care_talk`.
 TALKS = (
-    Talk(
-        "care-1",
-        Kind.CARE,
-        ("p1", "c1", "d1", "s1"),
-        title="陪诊服务 · 消化内科复诊",
-        minutes_ago=3,
-        unread=2,
-        lines=(
-            say("s1", "您好，您预约的消化内科复诊陪诊已安排，陪诊师会提前一天与您联系。"),
-            Line(
-                "s1",
-                CardBody(
-                    card="order", id="demo-order-1", title="全程陪诊（半天）", summary="周四 08:30 门诊楼三层消化内科"
-                ),
-                EntryType.CARD,
-            ),
-            say("c1", "您好，我是这次的陪诊师。明早八点我在门诊楼东门等您，穿蓝色马甲。"),
-            say("p1", "好的，谢谢。需要空腹吗？"),
-            say("c1", "如果要抽血和做胃镜都需要空腹，今晚十点以后请不要进食。我再跟医生确认一下。"),
-            say("d1", "这次只复查血常规和碳十三呼气试验，空腹四小时以上即可，早上可以少量喝水。"),
-            Line("p1", ReactBody(emoji="👍"), EntryType.REACT, target=6),
-            say("p1", "明白了。正在吃的奥美拉唑要停吗？"),
-            say("d1", "呼气试验前需要停两周。您上次是什么时候停的药？"),
-            say("p1", "上上周二就停了，应该够两周了。"),
-            say("d1", "够了，明天正常做。"),
-            say("c1", "好的，我已经把检查顺序排好：先抽血，再做呼气试验，大约十点半结束。"),
-            say("p1", "麻烦您了，我女儿也在群里就好了，她总是不放心。"),
-            say("s1", "可以的，您在“我的家人”里添加她并同意授权，她就能看到陪诊进度。"),
-            say("c1", "我已到东门，您慢慢来，不着急。"),
-        ),
-    ),
-    Talk(
-        "care-2",
-        Kind.CARE,
-        ("p2", "c2", "s2"),
-        title="陪诊服务 · 骨科术后换药",
-        minutes_ago=1500,
-        lines=(
-            say("s2", "您好，本次换药陪诊由下面这位陪诊师负责。"),
-            say("c2", "您好，请问您现在用拐杖还是轮椅？我好提前借。"),
-            say("p2", "用拐杖，走远了有点累。"),
-            say("c2", "那我先在一楼服务台借好轮椅，下午两点在西门接您。"),
-            say("p2", "太好了，谢谢。"),
-            say("c2", "换药结束了，伤口愈合得不错，医生说一周后拆线。"),
-            say("c2", "回家路上小心，注意事项我已经拍照发给您女儿了。"),
-            say("p2", "已经到家了，今天辛苦您。"),
-            say("s2", "本次服务已完成，欢迎您对陪诊师进行评价。"),
-        ),
-    ),
     Talk(
         "group-1",
         Kind.GROUP,
