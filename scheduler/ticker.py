@@ -13,6 +13,7 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from hub.accounts import actions as accounts
+from hub.care import partition
 from hub.content import interpretation_duty
 from hub.messaging import attachment_actions
 from hub.orders import closing, payment_duty, refund_duty
@@ -27,6 +28,7 @@ BATCH = 200  # orphans enqueued by one sweep
 PAYMENTS = 1000  # of each kind enqueued by one sweep: within a second, so 200 a second are asked about
 INTERPRETATIONS_S = 1.0  # somebody waits for it: this sweep is also what wakes the worker first
 CLEANUP_S = 60.0  # how often expired rows are deleted
+PARTITIONS_S = 86_400.0  # months of records are made half a year ahead
 DUTY_S = 120.0  # a sweep that takes longer is given up and started afresh
 
 log = structlog.get_logger("hub.scheduler")
@@ -86,6 +88,12 @@ async def delete_expired(services: Services) -> None:
         log.info("expired rows deleted", count=deleted)
 
 
+async def make_partitions(services: Services) -> None:
+    """The months of health records that are to come."""
+    if made := await partition.make_partitions(services.database, services.clock.now()):
+        log.info("months of health records made", count=made)
+
+
 async def forget_events(services: Services) -> None:
     """Events that were handled long ago."""
     if forgotten := await outbox.forget_handled(services.database):
@@ -101,6 +109,7 @@ def sweeps(settings: Settings) -> dict[str, tuple[float, Sweep]]:
         "finished orders": (settings.scheduler.tick_s, close_orders),
         "expired rows": (CLEANUP_S, delete_expired),
         "handled events": (CLEANUP_S, forget_events),
+        "months of health records": (PARTITIONS_S, make_partitions),
     }
 
 

@@ -15,7 +15,7 @@ Level = Literal["very_low", "low", "normal", "elevated", "high", "very_high", "u
 RiskLevel = Literal["low", "medium", "high", "critical"]
 RISK_LEVELS: tuple[RiskLevel, ...] = ("low", "medium", "high", "critical")
 
-Scalar = str | int | float | bool | None
+Scalar = str | float | bool | None
 
 
 class Measurement(msgspec.Struct, frozen=True):

@@ -25,7 +25,19 @@ _SERVICE_WORDS = (
     *("wheelchair", "mobility", "walking", "fall", "hearing", "vision", "blind", "deaf", "speech"),
 )
 # What a chronic disease is not, though its entry names diabetes.
-_NO_DIABETES = ("前期", "家族", "风险", "无糖尿病", "否认", "妊娠", "尿崩", "pre", "gestational", "insipidus")
+_NO_DIABETES = (
+    "前期",
+    "家族",
+    "风险",
+    "无糖尿病",
+    "否认",
+    "妊娠",
+    "尿崩",
+    "prediabetes",
+    "pre-diabetes",
+    "gestational",
+    "insipidus",
+)
 
 
 class Sight(Enum):

@@ -13,7 +13,7 @@ from msgspec import Meta
 from hub.accounts.api import NO_STORE
 from hub.care.indicator import bmi
 from hub.care.profile import HEIGHT_CM, WEIGHT_KG, BloodType, EmergencyContact, Profile
-from hub.care.profile_actions import HealthProfiles
+from hub.care.profile_actions import ME, HealthProfiles
 from hub.platform.http import FAILURES, Answer, answer
 from hub.security.token import Principal
 
@@ -40,8 +40,8 @@ class ProfileBody(Inbound, frozen=True):
     weight: Annotated[float, Meta(ge=WEIGHT_KG[0], le=WEIGHT_KG[1])] | None = None
     has_allergy: bool | None = None
     allergy_info: Annotated[str, Meta(max_length=500, pattern=_NO_NUL)] | None = None
-    chronic_diseases: Words = []
-    family_history: Words = []
+    chronic_diseases: Words | None = None
+    family_history: Words | None = None
     emergency_contact: ContactBody | None = None
 
 
@@ -68,31 +68,36 @@ class ProfileView(msgspec.Struct, frozen=True, rename="camel"):
     tags: Sequence[str]
 
 
-@get("/users/{person:str}/health-profile", responses=FAILURES, cache_control=NO_STORE)
+# `/users/me` is a path of its own, so the router does not take its `me` for a person.
+PROFILE = ["/users/{person:str}/health-profile", "/users/me/health-profile"]
+TAGS = ["/users/{person:str}/health-tags", "/users/me/health-tags"]
+
+
+@get(PROFILE, responses=FAILURES, cache_control=NO_STORE)
 async def show_profile(
-    person: FromPath[str], principal: NamedDependency[Principal], health_profiles: NamedDependency[HealthProfiles]
+    principal: NamedDependency[Principal], health_profiles: NamedDependency[HealthProfiles], person: FromPath[str] = ME
 ) -> Answer[ProfileView]:
     """What is known of somebody's health; `me` is oneself. Who has no part in all of it sees the rest as null."""
     return answer(_view(await health_profiles.show(principal, person)))
 
 
-@put("/users/{person:str}/health-profile", responses=FAILURES)
+@put(PROFILE, responses=FAILURES)
 async def replace_profile(
-    person: FromPath[str],
     data: JSONBody[ProfileBody],
     principal: NamedDependency[Principal],
     health_profiles: NamedDependency[HealthProfiles],
+    person: FromPath[str] = ME,
 ) -> Answer[ProfileView]:
     """Replace the profile: what is left out is unknown from now on. Tags stay."""
     return answer(_view(await health_profiles.replace(principal, person, _profile(data))))
 
 
-@put("/users/{person:str}/health-tags", responses=FAILURES)
+@put(TAGS, responses=FAILURES)
 async def replace_tags(
-    person: FromPath[str],
     data: JSONBody[TagsBody],
     principal: NamedDependency[Principal],
     health_profiles: NamedDependency[HealthProfiles],
+    person: FromPath[str] = ME,
 ) -> Answer[None]:
     """Replace the tags of a profile."""
     await health_profiles.tag(principal, person, data.tags)
@@ -110,8 +115,8 @@ def _profile(body: ProfileBody) -> Profile:
         weight=body.weight,
         has_allergy=body.has_allergy,
         allergy_info=body.allergy_info,
-        chronic_diseases=body.chronic_diseases,
-        family_history=body.family_history,
+        chronic_diseases=body.chronic_diseases or (),
+        family_history=body.family_history or (),
         emergency_contact=None if contact is None else EmergencyContact(contact.name, contact.phone, contact.relation),
     )
 

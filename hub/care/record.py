@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 
 import msgspec
 
 from hub.care.model import Measurement, Original, Reading, RecordType, Scalar, Source
+from hub.care.trend import SHANGHAI
 from hub.care.unit import DIASTOLIC, QUANTITIES, Convert, Quantity, converter
 from hub.platform.error import ErrorCode, Refusal
 
@@ -20,8 +21,12 @@ CONTEXTS: Mapping[RecordType, tuple[str, ...]] = {
     "heart_rate": ("resting", "exercise"),
 }
 
-_PRESSURE = r"\s*([0-9]{1,3}(?:\.[0-9]{1,2})?)\s*"
-_PAIR = re.compile(f"{_PRESSURE}[/／]{_PRESSURE}")
+_DECIMAL = r"\s*([0-9]{1,6}(?:\.[0-9]{1,4})?)\s*"  # input fields of forms give text
+_NUMBER = re.compile(_DECIMAL)
+_PAIR = re.compile(f"{_DECIMAL}[/／]{_DECIMAL}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_UNESCAPED_PLUS = re.compile(r" (?=[0-9]{2}:[0-9]{2}$)")  # a query's `+` is a blank
+_YEARS = range(1900, 2201)
 
 
 class Given(msgspec.Struct, frozen=True):
@@ -48,15 +53,16 @@ class Measured(msgspec.Struct, frozen=True):
 def measure(given: Given) -> Measured:
     """What was measured, in the standard unit; refused if it is contradictory, or nothing that anybody can have."""
     convert, metadata = converter(given.type, given.unit), dict(given.metadata)
+    value = _read(given.value)
     if given.type == "blood_pressure":
-        measurement = _blood_pressure(given.value, convert, metadata)
-    elif isinstance(given.value, str):
+        measurement = _blood_pressure(value, convert, metadata)
+    elif isinstance(value, str):
         raise Refusal(ErrorCode.INVALID, fields={"value": "record_value_number"})
     else:
-        value = _kept(given.value, convert, QUANTITIES[given.type], "value", given.type)
-        measurement = Measurement(given.type, value, context=_context(given.type, metadata))
+        kept = _kept(value, convert, QUANTITIES[given.type], "value", given.type)
+        measurement = Measurement(given.type, kept, context=_context(given.type, metadata))
     original = None if convert is None else Original(given.value, (given.unit or "").strip())
-    return Measured(measurement, isinstance(given.value, str), original, metadata)
+    return Measured(measurement, isinstance(value, str), original, metadata)
 
 
 def moment(text: str, now: datetime) -> datetime:
@@ -81,6 +87,17 @@ def parse_moment(text: str, field: str) -> datetime:
     raise Refusal(ErrorCode.INVALID, fields={field: "time_zone_needed"})
 
 
+def bound(text: str, field: str, *, is_end: bool = False) -> datetime:
+    """Where a range begins, or the first moment after its end. Both ends belong to it: a moment, or a day in Asia/Shanghai."""
+    if _DAY.fullmatch(text):
+        begin, length = _beginning(text, field), timedelta(days=1)
+    else:
+        begin, length = parse_moment(_UNESCAPED_PLUS.sub("+", text), field), timedelta(microseconds=1)
+    if begin.year not in _YEARS:
+        raise Refusal(ErrorCode.INVALID, fields={field: "date_out_of_range"})
+    return begin + length if is_end else begin
+
+
 def is_alarming(reading: Reading, now: datetime) -> bool:
     """Whether somebody must be told at once."""
     return reading.assessment.risk == "critical" and reading.recorded_at >= now - FRESH
@@ -92,6 +109,13 @@ def check_removable(reading: Reading, who: str) -> None:
         raise Refusal(ErrorCode.FORBIDDEN)
     if reading.source != "manual":
         raise Refusal(ErrorCode.CONFLICT, "record_not_manual", fields={"source": reading.source})
+
+
+def _beginning(day: str, field: str) -> datetime:
+    try:
+        return datetime.combine(date.fromisoformat(day), time(), SHANGHAI)
+    except ValueError as error:
+        raise Refusal(ErrorCode.INVALID, fields={field: "date_invalid"}) from error
 
 
 def _blood_pressure(value: float | str, convert: Convert | None, metadata: dict[str, Scalar]) -> Measurement:
@@ -123,9 +147,17 @@ def _blood_pressure(value: float | str, convert: Convert | None, metadata: dict[
 
 def _number(metadata: Mapping[str, Scalar], name: str) -> float | None:
     said = metadata.get(name)
+    if isinstance(said, str):
+        said = _read(said)
     if isinstance(said, bool | str):
         raise Refusal(ErrorCode.INVALID, fields={f"metadata.{name}": "record_value_number"})
     return said
+
+
+def _read(value: float | str) -> float | str:
+    """A number that was sent as text, as a number; anything else as it is."""
+    number = _NUMBER.fullmatch(value) if isinstance(value, str) else None
+    return value if number is None else float(number[1])
 
 
 def _kept(value: float, convert: Convert | None, quantity: Quantity, field: str, name: str) -> float:

@@ -1,7 +1,6 @@
 """Use cases of health records: add one or many, list them, take one back. One use case, one transaction."""
 
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime, time, timedelta
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -13,9 +12,8 @@ from hub.care.event import ReadingFoundCritical
 from hub.care.indicator import assess
 from hub.care.model import Circumstances, Reading, RecordType
 from hub.care.profile import circumstances
-from hub.care.record import EARLIEST, Given, check_removable, is_alarming, measure, moment, parse_moment
-from hub.care.record_store import Place
-from hub.care.trend import SHANGHAI
+from hub.care.record import AHEAD, EARLIEST, Given, bound, check_removable, is_alarming, measure, moment
+from hub.care.record_store import Place, Standing
 from hub.platform.clock import Clock
 from hub.platform.database import Database
 from hub.platform.error import ErrorCode, Refusal
@@ -23,7 +21,7 @@ from hub.platform.identifier import is_id, new_id
 from hub.platform.outbox import Outbox, publish
 from hub.platform.page import cursor_after, place_of
 from hub.security.audit import Audit
-from hub.security.sealing import Sealer
+from hub.security.sealing import DataKey, Sealer
 from hub.security.token import Principal
 
 
@@ -57,24 +55,27 @@ class HealthRecords:
             raise kept
         return kept
 
-    async def add_many(self, who: Principal, person: str | None, given: Sequence[Given]) -> list[Reading | Refusal]:
-        """The same for each: what can be kept is, whatever is wrong with the others."""
+    async def add_many(
+        self, who: Principal, person: str | None, given: Sequence[Given | Refusal]
+    ) -> list[Reading | Refusal]:
+        """The same for each: what can be kept is, whatever is wrong with the others. A refusal stays one."""
         person = person or who.user
         async with self._database.transaction() as connection:
             await self._access.permit(connection, who, person, Need.HEALTH_WRITE)
             known = circumstances(await profile_store.find(connection, self._sealer, person))
-            checked: list[Reading | Refusal] = []
-            for each in given:
-                try:
-                    checked.append(self._reading(who, person, each, known))
-                except Refusal as refusal:
-                    checked.append(refusal)
+            checked = [self._reading(who, person, each, known) for each in given]
             kept = await self._keep(connection, person, [each for each in checked if isinstance(each, Reading)])
         self._outbox.wake()
         return [each if isinstance(each, Refusal) else kept[each.id] for each in checked]
 
-    def _reading(self, who: Principal, person: str, given: Given, known: Circumstances) -> Reading:
-        now, measured = self._clock.now(), measure(given)
+    def _reading(self, who: Principal, person: str, given: Given | Refusal, known: Circumstances) -> Reading | Refusal:
+        if isinstance(given, Refusal):
+            return given
+        now = self._clock.now()
+        try:
+            measured, recorded_at = measure(given), moment(given.recorded_at, now)
+        except Refusal as refusal:
+            return refusal
         return Reading(
             id=new_id(),
             user=person,
@@ -82,7 +83,7 @@ class HealthRecords:
             measurement=measured.measurement,
             assessment=assess(measured.measurement, known),
             source=given.source,
-            recorded_at=moment(given.recorded_at, now),
+            recorded_at=recorded_at,
             created_at=now,
             as_pair=measured.as_pair,
             original=measured.original,
@@ -103,18 +104,15 @@ class HealthRecords:
         became: dict[str, Reading | Refusal] = {each.id: each for each in readings}
         if others := [each for each in readings if each.id not in fresh]:
             standing = await store.standing(connection, self._sealer, person, others)
-            for each in others:
-                found = standing[store.moment_of(each)]
-                alike = found.digest == store.digest(key, each)
-                conflict = Refusal(ErrorCode.CONFLICT, fields={"recordedAt": "record_conflict"})
-                became[each.id] = found.reading if alike else conflict
+            became |= {each.id: _repeated(each, standing.get(store.moment_of(each)), key) for each in others}
         return became
 
     async def page(self, who: Principal, person: str | None, wanted: Wanted) -> tuple[list[Reading], str | None]:
         """The newest first, and the cursor to what is older; it leaves a row in the audit."""
         person = person or who.user
-        start = _bound(wanted.start, "start") or EARLIEST
-        end = _bound(wanted.end, "end", after=True) or self._clock.now() + timedelta(days=1)
+        start = EARLIEST if wanted.start is None else bound(wanted.start, "start")
+        # Of another node's clock, too, nothing lies further ahead.
+        end = self._clock.now() + 2 * AHEAD if wanted.end is None else bound(wanted.end, "end", is_end=True)
         if end <= start:
             raise Refusal(ErrorCode.INVALID, fields={"end": "range_reversed"})
         after = None if wanted.cursor is None else Place(*place_of(wanted.cursor))
@@ -149,16 +147,10 @@ class HealthRecords:
         return found
 
 
-def _bound(text: str | None, field: str, *, after: bool = False) -> datetime | None:
-    """A moment, or the beginning of a day in Asia/Shanghai; with `after` the moment at which that day is over."""
-    if text is None:
-        return None
-    if len(text) > len("2026-01-31"):
-        return parse_moment(text, field)
-    try:
-        day = date.fromisoformat(text) + timedelta(days=1 if after else 0)
-    except (ValueError, OverflowError) as error:
-        raise Refusal(ErrorCode.INVALID, fields={field: "date_invalid"}) from error
-    if not 1900 <= day.year <= 2200:
-        raise Refusal(ErrorCode.INVALID, fields={field: "date_out_of_range"})
-    return datetime.combine(day, time(), SHANGHAI)
+def _repeated(reading: Reading, standing: Standing | None, key: DataKey) -> Reading | Refusal:
+    """What a reading is whose moment was not free."""
+    if standing is None:  # it was, and somebody took back what stood there since
+        return Refusal(ErrorCode.UNAVAILABLE)
+    if standing.digest == store.digest(key, reading):
+        return standing.reading
+    return Refusal(ErrorCode.CONFLICT, fields={"recordedAt": "record_conflict"})

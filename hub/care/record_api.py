@@ -1,7 +1,7 @@
 """HTTP of health records. Takes the dependencies `principal` and `health_records`."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from litestar import delete, get, post
@@ -19,6 +19,7 @@ from hub.care.unit import QUANTITIES
 from hub.platform.clock import rfc3339
 from hub.platform.error import Refusal
 from hub.platform.http import FAILURES, Answer, Connection, answer, context_of
+from hub.platform.http_error import refusal_of
 from hub.platform.page import CursorPage
 from hub.platform.text import Language, text
 from hub.security.token import Principal
@@ -30,8 +31,8 @@ Number = Annotated[float, Meta(ge=-1e6, le=1e6)]
 # What a device says besides; the measurement's own parts (systolic, diastolic, heartRate, context) are taken out of it.
 Metadata = Annotated[
     dict[
-        Annotated[str, Meta(max_length=40, pattern=_NO_NUL)],
-        Annotated[str, Meta(max_length=200)] | Number | bool | None,
+        Annotated[str, Meta(min_length=1, max_length=40, pattern=_NO_NUL)],
+        Annotated[str, Meta(max_length=200, pattern=_NO_NUL)] | Number | bool | None,
     ],
     Meta(max_length=20),
 ]
@@ -56,7 +57,9 @@ class NewRecord(RecordBody, frozen=True):
 
 
 class NewRecords(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
-    records: Annotated[list[RecordBody], Meta(min_length=1, max_length=BATCH)]
+    """Each record is what `POST /health/records` takes, but for `userId`; one that is not is reported with its index."""
+
+    records: Annotated[list[dict[str, Any]], Meta(min_length=1, max_length=BATCH)]  # Any: read one by one
     user_id: Id | None = None
 
 
@@ -117,7 +120,7 @@ async def add_records(
     health_records: NamedDependency[HealthRecords],
 ) -> Answer[Batch]:
     """Keep what a device has gathered: each is kept or refused by itself, and all may be sent again."""
-    kept = await health_records.add_many(principal, data.user_id, [_given(each) for each in data.records])
+    kept = await health_records.add_many(principal, data.user_id, [_parse(each) for each in data.records])
     language = context_of(request.scope).language
     refused = sum(isinstance(each, Refusal) for each in kept)
     items = [_kept(index, each, language) for index, each in enumerate(kept)]
@@ -168,6 +171,14 @@ async def remove_record(
 
 
 handlers: list[ControllerRouterHandler] = [add_record, add_records, list_records, show_record, remove_record]
+
+
+def _parse(record: dict[str, Any]) -> Given | Refusal:
+    try:
+        # As tolerant as Litestar is with a whole body.
+        return _given(msgspec.convert(record, RecordBody, strict=False))
+    except msgspec.ValidationError as error:
+        return refusal_of(error)
 
 
 def _given(body: RecordBody) -> Given:

@@ -32,7 +32,7 @@ SELECT * FROM health_data_records WHERE user_id = CAST(:user AS uuid)
   AND type = ANY (CAST(:types AS text[])) AND recorded_at = ANY (CAST(:moments AS timestamptz[]))
 """).columns(*records.columns)
 
-# Opening one takes about 15 µs; after so many, others have their turn: a wristband's year is a hundred thousand readings.
+# Opening one takes about 5 µs; after so many, others have their turn: a wristband's year is a hundred thousand readings.
 TURN = 500
 
 Moment = tuple[RecordType, datetime, Source]  # of one person, there is one reading of each
@@ -121,22 +121,23 @@ async def open_rows(sealer: Sealer, rows: Sequence[sa.Row[Any]]) -> list[Reading
     return readings
 
 
-def _open(key: DataKey, row: sa.Row[Any]) -> Reading:
-    user, record = row.user_id, row.id
-    content = _content.decode(key.open(row.value, _context(user, record, "value")))
+def _open(key: DataKey, row: Sequence[Any]) -> Reading:
+    # Unpacked at once: looking up each column by its name takes as long again as opening.
+    record, user, kind, value, _, source, recorded_at, notes, metadata, _, _, actor, created_at = row
+    content = _content.decode(key.open(value, _context(user, record, "value")))
     return Reading(
         id=record,
         user=user,
-        actor=row.actor_id,
-        measurement=Measurement(row.type, content.value, content.diastolic, content.heart_rate, content.context),
+        actor=actor,
+        measurement=Measurement(kind, content.value, content.diastolic, content.heart_rate, content.context),
         assessment=content.assessment,
-        source=row.source,
-        recorded_at=row.recorded_at,
-        created_at=row.created_at,
+        source=source,
+        recorded_at=recorded_at,
+        created_at=created_at,
         as_pair=content.as_pair,
         original=content.original,
-        notes=key.open(row.notes, _context(user, record, "notes")).decode() if row.notes else "",
-        metadata=_metadata.decode(key.open(row.metadata, _context(user, record, "metadata"))) if row.metadata else {},
+        notes=key.open(notes, _context(user, record, "notes")).decode() if notes else "",
+        metadata=_metadata.decode(key.open(metadata, _context(user, record, "metadata"))) if metadata else {},
     )
 
 

@@ -1,6 +1,6 @@
 """The interpreter that is always there: compares each item with its published range and says what that usually means."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import NamedTuple
 
 from hub.content.interpretation import DISCLAIMER, LABEL, Finding
@@ -27,7 +27,8 @@ class Judgement(NamedTuple):
 class RuleInterpreter:
     """Needs nothing from outside, and never fails."""
 
-    async def interpret(self, report_type: str, data: Json) -> Finding:
+    async def interpret(self, report_type: str, data: Json, known: Collection[str] = ()) -> Finding:
+        """`known` is of no use here: nothing leaves."""
         kind = kind_of(report_type)
         report = read(kind, data)
         judged = [_judge(reading, report.sex) for reading in report.readings if not reading.why_not]

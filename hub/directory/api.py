@@ -11,7 +11,7 @@ from litestar.types import ControllerRouterHandler
 from hub.directory import actions
 from hub.directory.actions import Directory
 from hub.directory.model import DepartmentFilter, DoctorFilter, HospitalFilter, Level
-from hub.directory.rule import LINE, LINE_OR_NOTHING, NAME_CHARS, SHORT_CHARS
+from hub.directory.rule import LINE, LINE_OR_NOTHING, NAME_CHARS, SHORT_CHARS, day_of
 from hub.directory.store import DEPARTMENT_SORTS, DOCTOR_SORTS, HOSPITAL_SORTS
 from hub.directory.view import (
     DayView,
@@ -35,6 +35,8 @@ Wanted = NamedDependency[Paging]
 City = Annotated[str | None, QueryParameter(name="city", min_length=1, max_length=SHORT_CHARS, pattern=LINE)]
 Q = Annotated[str, QueryParameter(name="q", max_length=SHORT_CHARS, pattern=LINE_OR_NOTHING)]
 HospitalLevel = Annotated[Level | None, QueryParameter(name="level")]
+# Read by hand: `from` cannot be the name of a parameter in Python, and a refusal must say it.
+From = Annotated[str | None, QueryParameter(name="from", format="date", description="Default: today in Asia/Shanghai")]
 HospitalId = Annotated[str | None, QueryParameter(name="hospitalId", max_length=36)]
 DepartmentOrName = Annotated[
     str | None, QueryParameter(name="department", min_length=1, max_length=NAME_CHARS, pattern=LINE)
@@ -94,11 +96,12 @@ async def show_doctor(doctor: FromPath[str], directory: Services) -> Answer[Doct
 async def show_schedule(
     doctor: FromPath[str],
     directory: Services,
-    first: Annotated[date | None, QueryParameter(name="from", description="Default: today in Asia/Shanghai")] = None,
+    first: From = None,
     days: Annotated[int, QueryParameter(name="days", ge=1, le=SCHEDULE_DAYS)] = 7,
 ) -> Answer[Page[DayView]]:
     """What a doctor offers on each of these days: one page, one item a day. Whether a slot is taken, orders know."""
-    found = [day_view(each) for each in await actions.doctor_schedule(directory, doctor, first, days)]
+    schedule = await actions.doctor_schedule(directory, doctor, None if first is None else _day(first), days)
+    found = [day_view(each) for each in schedule]
     return answer(Page(found, 1, days, len(found)))
 
 
@@ -107,6 +110,13 @@ def known(row: str | None, field: str) -> str | None:
     if row is not None and not is_id(row):
         raise Refusal(ErrorCode.INVALID, fields={field: "id_invalid"})
     return row
+
+
+def _day(written: str) -> date:
+    day = day_of(written)
+    if day is None:
+        raise Refusal(ErrorCode.INVALID, fields={"from": "date_invalid"})
+    return day
 
 
 handlers: list[ControllerRouterHandler] = [

@@ -67,7 +67,7 @@ async def template(kind: FromPath[str], principal: Who) -> Response[bytes]:
     permit_staff(principal)
     wanted = _kind(kind)
     headers = {"Content-Disposition": f'attachment; filename="{wanted.name}.csv"', "X-Content-Type-Options": "nosniff"}
-    return Response(template_of(wanted), media_type="text/csv; charset=utf-8", headers=headers)
+    return Response(template_of(wanted), media_type="text/csv", headers=headers)
 
 
 handlers: list[ControllerRouterHandler] = [import_file, template]

@@ -3,6 +3,7 @@
 In the importer's transaction. After the first problem nothing more is written, because nothing will be kept.
 """
 
+import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
@@ -76,13 +77,15 @@ class ScheduleTarget(Target):
                 self._sets[provider].append((row.line, rule_of(row.values)))
 
     async def finish(self, connection: AsyncConnection) -> None:
-        for rules in self._sets.values():
-            self.sheet.problems.add(*self._problems_of(rules))
+        self.sheet.problems.add(*await asyncio.to_thread(self._problems))
         if self.sheet.problems.total:
             return
         providers = sorted(self._sets)
         for at in range(0, len(providers), PROVIDERS_AT_ONCE):
             await self._replace(connection, providers[at : at + PROVIDERS_AT_ONCE])
+
+    def _problems(self) -> list[Problem]:
+        return [problem for rules in self._sets.values() for problem in self._problems_of(rules)]
 
     def _problems_of(self, rules: Sequence[tuple[int, Rule]]) -> list[Problem]:
         if len(rules) > RULES_MOST:

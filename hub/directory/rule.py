@@ -20,6 +20,7 @@ PROSE = r"^[^\x00]*(?![\s\S])"
 CODE = r"^[A-Za-z0-9_.-]{1,32}(?![\s\S])"
 MONEY = r"^(0|[1-9][0-9]{0,7})(\.[0-9]{1,2})?(?![\s\S])"
 TIME = r"^([01][0-9]|2[0-3]):[0-5][0-9](?![\s\S])"
+DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}(?![\s\S])"
 
 NAME_CHARS, SHORT_CHARS, PROSE_CHARS = 100, 50, 2000
 SPECIALTIES, SPECIALTY_CHARS = 20, 50
@@ -42,6 +43,14 @@ def money_of(text: str) -> Decimal | None:
 def time_of(text: str) -> time | None:
     """`09:00`; None for anything else."""
     return time.fromisoformat(text) if re.search(TIME, text) else None
+
+
+def day_of(text: str) -> date | None:
+    """`2026-01-31`; None for anything else."""
+    try:
+        return date.fromisoformat(text) if re.search(DATE, text) else None
+    except ValueError:
+        return None
 
 
 def faults_of_rule(rule: Rule) -> Faults:

@@ -101,7 +101,9 @@ async def _try_to_book(orders: Orders, who: Principal, wanted: Booking, client_k
                 return await _booked_before(connection, earlier)
             booked = await _book(orders, connection, who, wanted, key, claim)
     except IntegrityError as error:
-        raise refusal_of(error) from error
+        if (refusal := refusal_of(error)) is None:
+            raise
+        raise refusal from error
     orders.outbox.wake()
     return booked
 
@@ -249,16 +251,16 @@ async def _earlier(
     return order
 
 
-def refusal_of(error: IntegrityError) -> Exception:
-    """What a constraint means to who asked; the last fence, when the code before it was wrong or outrun."""
+def refusal_of(error: IntegrityError) -> Refusal | None:
+    """What a constraint means to who asked; None if it is a fault of ours. The last fence, when our locks were passed by."""
     match constraint_of(error):
         case "bookings_provider_place_tstzrange_excl":
-            return taken()
+            return Outrun()
         case "orders_client_key":
             return _key_used()
         case "appointments_hospital_id_fkey":
             return _no_hospital()
-    return error
+    return None
 
 
 def _key_used() -> Refusal:

@@ -28,7 +28,9 @@ async def place(orders: Orders, who: Principal, wanted: Purchase, client_key: st
             order = await purchase(orders, connection, who, wanted, client_key)
             view = await show_order(orders, connection, who, Standing(owner=True), order)
     except IntegrityError as error:
-        raise refusal_of(error) from error
+        if (refusal := refusal_of(error)) is None:
+            raise
+        raise refusal from error
     orders.outbox.wake()
     return view
 

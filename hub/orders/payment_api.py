@@ -72,7 +72,7 @@ class PaymentsView(Outbound, frozen=True):
     items: list[PaymentView]
 
 
-class Failed(msgspec.Struct, frozen=True):
+class NotificationRefused(msgspec.Struct, frozen=True):
     """What WeChat Pay wants to read of a notification that was not taken."""
 
     code: str
@@ -99,20 +99,25 @@ async def list_payments(
     return answer(PaymentsView([_payment_view(each, is_staff) for each in made]))
 
 
-def _fail(request: Request[Any, Any, Any], error: Exception) -> Response[Failed]:  # Any: as in `http.Connection`
+def _fail(
+    request: Request[Any, Any, Any], error: Exception
+) -> Response[NotificationRefused]:  # Any: as in `http.Connection`
     """The same refusals as everywhere, in WeChat Pay's form: it sends the notification again, for a day."""
     handlers = (exception_handlers[shape] for shape in (Refusal, HTTPException, Exception) if isinstance(error, shape))
     usual: Response[Any] = next(handlers)(request, error)
     message = text(error.text) if isinstance(error, Refusal) else text("internal")
     headers = {name: value for name, value in usual.headers.items() if name == "Retry-After"}
     return Response(
-        Failed("FAIL", message), status_code=usual.status_code, headers=headers, media_type="application/json"
+        NotificationRefused("FAIL", message),
+        status_code=usual.status_code,
+        headers=headers,
+        media_type="application/json",
     )
 
 
 _TELLING: ExceptionHandlersMap = {Exception: _fail, HTTPException: _fail, Refusal: _fail}
 _REFUSALS = {
-    status: ResponseSpec(data_container=Failed, description=description, generate_examples=False)
+    status: ResponseSpec(data_container=NotificationRefused, description=description, generate_examples=False)
     for status, description in (
         (400, "Not a notification that is understood here"),
         (401, "Not signed by WeChat Pay, or too old"),

@@ -51,7 +51,7 @@ async def advance_locked(
         await store.follow(connection, order.id, FOLLOWS[after], now)
     if after is State.CANCELLED:
         await store.release(connection, order.id, now)
-    if took_money(order.state, after) and order.amount:
+    if took_money(order.state, after):
         await refund.start(connection, moved, reason=reason, now=now)
     await publish(connection, _event(order, after, trigger, now, by))
     return moved

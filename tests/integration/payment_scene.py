@@ -163,7 +163,7 @@ class Shop:
 async def open_shop(database: Database, redis_url: str, pay: WechatPayStandin, **changed: Any) -> AsyncIterator[Shop]:
     """A hub whose merchant is known to this stand-in; `changed` are sections of the settings."""
     chosen = msgspec.structs.replace(
-        Settings(payments=pay.settings(timeout_s=0.5), wechat=settings.Wechat(app_id=APP_ID)), **changed
+        Settings(payments=pay.settings(), wechat=settings.Wechat(app_id=APP_ID)), **changed
     )
     async with open_core(database, redis_url, chosen) as hub:
         pay.now = lambda: hub.clock.now().timestamp()

@@ -139,6 +139,14 @@ async def test_an_admin_changes_an_account_and_it_is_audited(hub: CoreHub) -> No
     await hub.call(person, "GET", "/users/me")
 
 
+async def test_the_same_change_at_the_same_time_is_one_change(hub: CoreHub) -> None:
+    """Changes of one account take turns: the second finds nothing to do."""
+    admin, person = await hub.person("admin"), await hub.person()
+    await asyncio.gather(*(change(hub, admin, person.id, membershipLevel="premium") for _ in range(4)))
+
+    assert len(await audited(hub, person.id)) == 1
+
+
 @pytest.mark.parametrize(
     ("body", "field"),
     [

@@ -3,6 +3,7 @@
 from datetime import date, time
 from typing import Any
 
+import pytest
 from sqlalchemy import text
 
 from hub.directory import actions, schedule_store
@@ -66,3 +67,57 @@ async def test_windows_of_many_cost_two_statements(database: Database) -> None:
 
     assert all(windows[user] for user in users)
     assert len(said) == 2
+
+
+async def entry(database: Database, user: str) -> dict[str, str]:
+    """The account as a doctor of a new hospital; the ids of hospital, department and doctor."""
+    ids = {"hospitals": new_id(), "departments": new_id(), "doctors": new_id()}
+    await run(database, "INSERT INTO hospitals (id, name, city) VALUES (:id, '清河医院', '北京')", id=ids["hospitals"])
+    statement = "INSERT INTO departments (id, hospital_id, name) VALUES (:id, :hospital, '内科')"
+    await run(database, statement, id=ids["departments"], hospital=ids["hospitals"])
+    statement = "INSERT INTO doctors (id, user_id, department_id, name) VALUES (:id, :user, :department, '李医生')"
+    await run(database, statement, id=ids["doctors"], user=user, department=ids["departments"])
+    return ids
+
+
+@pytest.mark.parametrize("table", ["hospitals", "departments", "doctors"])
+async def test_nobody_works_where_it_is_closed(database: Database, table: str) -> None:
+    """Neither by rule nor by extra hours; and `is_open` says so."""
+    user = await works(database)
+    ids = await entry(database, user)
+    async with database.transaction() as connection:
+        extra = ScheduleException(new_id(), MONDAY, "extra", time(20), time(21), 20, 1, "")
+        await schedule_store.add_exception(connection, user, extra)
+        before = await actions.working_windows(connection, [user], MONDAY)
+        statement = text(f"UPDATE {table} SET is_active = false WHERE id = :id")  # noqa: S608 - a name of ours
+        await connection.execute(statement, {"id": ids[table]})
+        after = await actions.working_windows(connection, [user], MONDAY)
+        found = await actions.doctor_of(connection, ids["doctors"])
+
+    assert (len(before[user]), len(after[user])) == (2, 0)
+    assert found is not None
+    assert (found.is_open, found.is_active) == (False, table != "doctors")
+
+
+async def test_entries_are_found_by_id_and_by_account(database: Database) -> None:
+    """Who is no doctor is left out, and an id that names nothing is nobody."""
+    doctor, companion = await works(database), await works(database)
+    ids = await entry(database, doctor)
+    async with database.transaction() as connection:
+        by_user = await actions.doctors_by_user(connection, [doctor, companion])
+        by_id = await actions.doctor_of(connection, ids["doctors"])
+        hospital = await actions.hospital_of(connection, ids["hospitals"])
+        nobody = [await actions.doctor_of(connection, each) for each in (new_id(), "x")]
+        nowhere = [await actions.hospital_of(connection, each) for each in (new_id(), "x")]
+
+    assert by_user == {doctor: by_id}
+    assert by_id is not None
+    assert (by_id.user, by_id.hospital, by_id.department_name, by_id.is_open) == (
+        doctor,
+        ids["hospitals"],
+        "内科",
+        True,
+    )
+    assert hospital is not None
+    assert hospital.name == "清河医院"
+    assert [*nobody, *nowhere] == [None] * 4

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator
 from datetime import timedelta
+from typing import Any
 
 import pytest
 import pytest_asyncio
@@ -202,7 +203,7 @@ async def test_an_unpaid_appointment_gives_its_slot_back(clinic: Clinic) -> None
 async def test_a_bad_field_is_refused_by_name(clinic: Clinic, field: str, value: object) -> None:
     """Nothing is guessed, and nothing is written."""
     service, patient = await clinic.service(await clinic.provider()), await clinic.hub.person()
-    refused = await clinic.book(patient, service, status=400, **{field: value})
+    refused = await clinic.book(patient, service, status=400, **dict[str, Any]({field: value}))
 
     assert [each.partition("[")[0] for each in refused["fields"]] == [field]
     assert await clinic.run("SELECT id FROM orders WHERE user_id = :id", id=patient.id) == []

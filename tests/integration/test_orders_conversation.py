@@ -1,7 +1,6 @@
 """What follows from orders: the conversation of those who take part, what is said there, and who sees what."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 from typing import Any
 
 import msgspec
@@ -15,8 +14,6 @@ from hub.platform.database import Database
 from hub.platform.identifier import new_id
 from tests.integration.core_app import Caller
 from tests.integration.orders_scene import Clinic, open_clinic
-
-WEEK = timedelta(days=7).total_seconds()
 
 
 @pytest_asyncio.fixture
@@ -35,10 +32,6 @@ async def close(clinic: Clinic) -> int:
     closed = await close_due(clinic.hub.ground.database, clinic.hub.clock.now(), 100)
     await clinic.settle()
     return closed
-
-
-async def read_only(clinic: Clinic, room: str) -> bool:
-    return bool((await clinic.row("conversations", room))["state"] == "read_only")
 
 
 async def test_payment_brings_together_who_takes_part(clinic: Clinic) -> None:

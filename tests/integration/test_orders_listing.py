@@ -6,19 +6,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
-from hub.orders.model import Trigger
 from hub.platform.database import Database
 from tests.integration.core_app import Caller
 from tests.integration.orders_scene import Clinic, open_clinic
-
-WORDS = "轮椅“一台”😀\u202e' OR 1=1 --"
-STEPS = {
-    Trigger.CONFIRM: "confirm",
-    Trigger.START_SERVICE: "start",
-    Trigger.COMPLETE_SERVICE: "complete",
-    Trigger.CANCEL: "cancel",
-    Trigger.REFUND: "refund",
-}
 
 
 @pytest_asyncio.fixture

@@ -4,11 +4,13 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest_asyncio
 from sqlalchemy import text
 
 from hub.directory import schedule_store
+from hub.orders import booking_store
 from hub.orders.actions import Orders
 from hub.orders.booking_actions import Booking, book
 from hub.orders.detail import Contact
@@ -24,6 +26,7 @@ UPDATE bookings SET starts_at = :at, ends_at = CAST(:at AS timestamptz) + interv
 _HOLDS = """
 SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%users%FOR SHARE%'
 """
+_QUEUES = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'advisory' AND query LIKE '%hashtextextended(name%'"
 _WAITS = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%INSERT INTO bookings%'"
 
 
@@ -36,7 +39,7 @@ async def clinic(database: Database, redis_url: str) -> AsyncIterator[Clinic]:
 async def test_a_repeated_request_answers_the_first_appointment(clinic: Clinic) -> None:
     """The same key with the same content, one after the other or all at once, is one order."""
     service, patient = await clinic.service(await clinic.provider()), await clinic.hub.person()
-    again = {"headers": {"Idempotency-Key": f"k-{new_id()}"}}
+    again: dict[str, Any] = {"headers": {"Idempotency-Key": f"k-{new_id()}"}}
     answers = await asyncio.gather(*(clinic.book(patient, service, **again) for _ in range(5)))
     answers.append(await clinic.book(patient, service, **again))
 
@@ -78,6 +81,16 @@ async def test_a_key_used_for_two_people_at_once_is_one_of_them(clinic: Clinic) 
     assert sorted(answers) == [200, 409, 409, 409]
 
 
+async def test_a_patient_who_books_twice_at_once_is_in_one_place(clinic: Clinic) -> None:
+    """Two services, two providers, one moment: the person is what the two have in common."""
+    services = [await clinic.service(await clinic.provider()) for _ in range(6)]
+    patient = await clinic.hub.person()
+
+    outcomes = Counter(await asyncio.gather(*(outcome(clinic.orders, clinic, patient.id, each) for each in services)))
+
+    assert outcomes == {"booked": 1, ErrorCode.CONFLICT: 5}
+
+
 async def test_exactly_one_of_a_crowd_gets_the_slot(clinic: Clinic) -> None:
     """200 at once in one process: one booking and 199 conflicts, no timeout, no deadlock."""
     service = await clinic.service(await clinic.provider())
@@ -88,6 +101,17 @@ async def test_exactly_one_of_a_crowd_gets_the_slot(clinic: Clinic) -> None:
 
     assert outcomes == {"booked": 1, ErrorCode.CONFLICT: CROWD - 1}
     assert len(await clinic.run("SELECT id FROM orders WHERE service_id = :id", id=service)) == 1
+
+
+async def test_as_many_as_there_are_places_all_get_one(clinic: Clinic) -> None:
+    """Nobody is sent away while there is room, also when all come at once."""
+    providers = [await clinic.provider(capacity=6) for _ in range(2)]
+    service = await clinic.service(*providers)
+    people = [await clinic.hub.person() for _ in range(12)]
+
+    outcomes = Counter(await asyncio.gather(*(outcome(clinic.orders, clinic, each.id, service) for each in people)))
+
+    assert outcomes == {"booked": 12}
 
 
 async def test_a_crowd_over_several_providers_fills_each_place_once(clinic: Clinic) -> None:
@@ -120,6 +144,21 @@ async def test_hours_that_change_meanwhile_are_obeyed(clinic: Clinic) -> None:
     refused = await booking
 
     assert refused["fields"] == {"scheduledTime": "所选时间不在可预约时段内"}
+
+
+async def test_bookings_with_one_provider_take_turns(clinic: Clinic) -> None:
+    """Two that met in the table's constraint would wait for each other; the one that is later waits before."""
+    provider, patient = await clinic.provider(), await clinic.hub.person()
+    service = await clinic.service(provider)
+    database = clinic.hub.ground.database
+    async with database.transaction() as connection:
+        await booking_store.lock(connection, new_id(), provider.id)
+        booking = asyncio.ensure_future(clinic.book(patient, service))
+        async with asyncio.timeout(10):
+            while not await database.log.fetchval(_QUEUES):  # noqa: ASYNC110  another transaction's wait has no event
+                await asyncio.sleep(0.01)
+
+    assert (await booking)["status"] == "pending"
 
 
 async def test_the_constraint_is_the_last_fence(clinic: Clinic) -> None:

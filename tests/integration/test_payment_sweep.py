@@ -105,7 +105,7 @@ async def test_payment_of_a_cancelled_order_is_closed(shop: Shop) -> None:
 async def test_payment_that_the_provider_never_heard_of_ends_with_its_order(shop: Shop) -> None:
     """Our request was lost on its way, or we died before it: until the end it may come again, then it is over."""
     order = await shop.order()
-    shop.pay.moods["prepare"] = "silent"
+    shop.pay.moods["prepare"] = "cut"
     await shop.start(order, status=503)
     await shop.after(5)
     (row,) = await shop.payments(order)
@@ -150,7 +150,7 @@ async def test_payment_given_back_at_the_provider_pays_for_nothing(shop: Shop) -
     assert [row["state"] for row in await shop.payments(order)] == ["closed"]
 
 
-@pytest.mark.parametrize("mood", ["busy", "silent", "garbage", "forged"])
+@pytest.mark.parametrize("mood", ["busy", "cut", "garbage", "forged"])
 async def test_order_waits_while_the_provider_does_not_say(shop: Shop, mood: str) -> None:
     """Past its end it is neither paid nor cancelled without knowing; asked at growing intervals, and then it is known."""
     order = await shop.waiting()

@@ -35,6 +35,7 @@ KEYS = {
     "endedAt",
 }
 PATH = "/users/me/relations"
+UNHANDLED = "SELECT count(*) FROM events WHERE done_at IS NULL"
 
 
 @pytest_asyncio.fixture
@@ -194,6 +195,24 @@ async def test_answers_may_be_repeated_and_are_final(hub: CoreHub) -> None:
     assert (await answer(hub, other, second["id"], "accept", 409))["type"] == "conflict"
 
     assert not await may_act(hub, other, asker)
+
+
+async def test_answers_at_the_same_time_are_judged_in_turn(hub: CoreHub, database: Database) -> None:
+    """Accepted twice and declined: one answer stands, and it happened once."""
+    asker, other = await pair(hub)
+    for _ in range(5):
+        asked = await ask(hub, asker, userId=other.id)
+        path, headers = f"/api/v1{PATH}/{asked['id']}", {"Authorization": f"Bearer {other.token}"}
+        verbs = ("accept", "decline", "accept", "decline")
+        responses = await asyncio.gather(*(hub.client.post(f"{path}/{verb}", headers=headers) for verb in verbs))
+        final = (await listed(hub, other))[0]["status"]
+
+        accepted = final == "active"
+        assert [response.status_code for response in responses] == ([200, 409] * 2 if accepted else [409, 200] * 2)
+        told = "SELECT count(*) FROM events WHERE subject = $1 AND kind = 'RelationAccepted'"
+        assert await database.log.fetchval(told, asked["id"]) == int(accepted)
+        await end(hub, asker, asked["id"])
+        await hub.clock.advance(86400)
 
 
 @pytest.mark.parametrize("side", [0, 1])
@@ -388,6 +407,7 @@ async def test_who_is_asked_hears_of_it_once_in_the_inbox(hub: CoreHub) -> None:
     nobody = await ask(hub, asker, userPhone=unregistered())
     await ask(hub, asker, userId=other.id)
     assert await hub.ground.outbox.drain() == 3
+    assert await hub.ground.database.log.fetchval(UNHANDLED) == 0
 
     said = [msgspec.json.decode(entry.body) for entry in hub.announced.entries]
     assert [entry.client_msg_id for entry in hub.announced.entries] == [
@@ -411,6 +431,7 @@ async def test_what_was_answered_before_it_was_told_is_not_told(hub: CoreHub) ->
     await hub.ground.outbox.drain()
 
     assert hub.announced.entries == []
+    assert await hub.ground.database.log.fetchval(UNHANDLED) == 0
 
 
 async def test_events_carry_ids_only(hub: CoreHub, database: Database) -> None:

@@ -8,7 +8,11 @@ from typing import Any, Self
 
 MODEL = "test-model"
 API_KEY = "ai-secret"
-ANSWER = {"interpretation": "白细胞略高，多见于感染。", "confidence": 0.83, "suggestions": ["多喝水", "一周后复查"]}
+ANSWER: dict[str, Any] = {
+    "interpretation": "白细胞略高，多见于感染。",
+    "confidence": 0.83,
+    "suggestions": ["多喝水", "一周后复查"],
+}
 
 # Mood → what the model says, with HTTP 200 and otherwise well-formed.
 _SAYS = {

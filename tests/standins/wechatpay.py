@@ -34,6 +34,8 @@ PUBLIC_KEY_ID = "PUB_KEY_ID_0119000000012026010100000000000000"
 API_V3_KEY = "0123456789abcdef0123456789abcdef"
 SIGNTEST = "WECHATPAY/SIGNTEST/" + "A" * 320
 
+HANG_UP = (0, b"", "")
+
 _AUTHORIZATION = re.compile(r'(\w+)="([^"]*)"')
 _TRANSACTIONS = "/v3/pay/transactions"
 _REFUNDS = "/v3/refund/domestic/refunds"
@@ -99,9 +101,9 @@ class Trade:
 class WechatPayStandin:
     """`with WechatPayStandin() as pay:` serves on `pay.url`.
 
-    `moods[op]`, for op prepare, query, close, refund or query_refund: busy (500), silent (no answer, no effect), lost (the
-    effect, and no answer), forged (signed by another key), garbage, drip (a few bytes now and then), or an error code of
-    WeChat Pay's (403).
+    `moods[op]`, for op prepare, query, close, refund or query_refund: busy (500), cut (hangs up before the effect), lost
+    (hangs up after it), silent (says nothing, and does nothing), drip (a few bytes now and then), forged (signed by another
+    key), garbage, or an error code of WeChat Pay's (403).
     """
 
     moods: dict[str, str] = field(default_factory=dict)
@@ -138,7 +140,7 @@ class WechatPayStandin:
     def url(self) -> str:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
-    def settings(self, timeout_s: float = 2.0) -> settings.Payments:
+    def settings(self, timeout_s: float = 10.0) -> settings.Payments:
         """What a hub needs to talk to this server."""
         return settings.Payments(
             mch_id=MCH_ID,
@@ -245,7 +247,8 @@ class WechatPayStandin:
         mood = self.moods.get(op, "")
         if mood == "silent":
             self._released.wait()
-            return 0, b"", ""
+        if mood in ("silent", "cut"):
+            return HANG_UP
         if mood == "busy":
             return 500, _failure("SYSTEM_ERROR"), "platform"
         if mood == "garbage":
@@ -260,7 +263,7 @@ class WechatPayStandin:
             return refused.status, _failure(refused.code), "platform"
         self.on_effect(op, number)
         if mood == "lost":
-            self._released.wait()
+            return HANG_UP
         return status, json.dumps(content).encode() if content else b"", "stranger" if mood == "forged" else "platform"
 
     def _check_authorization(self, method: str, path: str, authorization: str, body: bytes) -> None:
@@ -390,7 +393,7 @@ def _handler(standin: WechatPayStandin) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length", "0")))
             authorization = self.headers.get("Authorization", "")
             status, content, owner = standin.answer(self.command, self.path, authorization, body)
-            if standin._released.is_set():
+            if not status:
                 return
             dripping = "drip" in standin.moods.values()
             with suppress(OSError):  # who asked may be dead by now

@@ -47,7 +47,20 @@ def test_address_is_one_a_client_can_use(server: Server, url: str) -> None:
 
 def test_every_command_explains_itself() -> None:
     """`--help` of each command works without a database."""
-    for name in ("up", "serve", "work", "schedule", "migrate", "seed", "demo", "doctor", "keys", "audit", "chat"):
+    for name in (
+        "up",
+        "serve",
+        "work",
+        "schedule",
+        "migrate",
+        "seed",
+        "demo",
+        "doctor",
+        "import",
+        "keys",
+        "audit",
+        "chat",
+    ):
         result = CliRunner().invoke(cli, [name, "--help"])
 
         assert result.exit_code == 0, result.output

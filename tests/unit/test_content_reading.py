@@ -42,6 +42,7 @@ def values(report: Report) -> dict[str, Any]:
         ("liver_function", "salt 5", {}),
         ("kidney_function", "eGFR 58 ml/min/1.73m²", {"估算肾小球滤过率": 58}),
         ("kidney_function", {"肌酐": "1.5 mg/dL"}, {"肌酐": pytest.approx(132.6)}),
+        ("glucose", "血糖 100 foo", {"空腹血糖": "单位无法识别"}),
         ("glucose", "餐后2小时血糖 12.1，糖化血红蛋白 6.8%", {"餐后2小时血糖": 12.1, "糖化血红蛋白": 6.8}),
         ("blood_pressure", "血压 135/85 mmHg，心率 88次/分", {"收缩压": 135, "舒张压": 85, "心率": 88}),
         ("blood_pressure", "今早 135/85", {"收缩压": 135, "舒张压": 85}),
