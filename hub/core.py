@@ -105,14 +105,7 @@ def build_core(ground: Ground) -> Mapping[str, object]:
         messaging=ground.messaging,
         settings=ground.settings.orders,
     )
-    Reactions(orders).subscribe(ground.outbox)
-    ScheduleReactions(orders).subscribe(ground.outbox)
-    RelationReactions(orders).subscribe(ground.outbox)
-    care = (ground.database, ground.sealer, ground.access, ground.audit, ground.clock)
-    PaymentReactions(ground.messaging).subscribe(ground.outbox)
-    InterpretationReactions(ground.messaging).subscribe(ground.outbox)
-    till = Till(ground.database, ground.provider, ground.clock, ground.outbox)
-    AccountReactions(ground.messaging).subscribe(ground.outbox)
+    _subscribe(ground, orders)
     directory = Directory(ground.database, ground.hot_reads, ground.outbox, ground.clock)
     return {
         "relations": Relations(ground.database, ground.outbox, ground.settings.accounts, ground.clock),
@@ -122,8 +115,16 @@ def build_core(ground: Ground) -> Mapping[str, object]:
         "directory": directory,
         "importer": Importer(directory),
         "orders": orders,
-        "payments": Payments(orders, till),
+        "payments": Payments(orders, Till(ground.database, ground.provider, ground.clock, ground.outbox)),
         "knowledge": Knowledge(ground.database, ground.hot_reads, ground.clock),
+        **_care(ground),
+    }
+
+
+def _care(ground: Ground) -> Mapping[str, object]:
+    """What deals with health data stands on the same five."""
+    care = (ground.database, ground.sealer, ground.access, ground.audit, ground.clock)
+    return {
         "interpretations": Interpretations(*care, ground.outbox, is_outside=is_configured(ground.settings.ai)),
         "health_profiles": HealthProfiles(*care),
         "health_records": HealthRecords(*care, ground.outbox),
@@ -131,3 +132,13 @@ def build_core(ground: Ground) -> Mapping[str, object]:
         "health_reports": HealthReports(*care),
         "health_plans": HealthPlans(*care, ground.outbox),
     }
+
+
+def _subscribe(ground: Ground, orders: Orders) -> None:
+    """Who reacts to what happened."""
+    Reactions(orders).subscribe(ground.outbox)
+    ScheduleReactions(orders).subscribe(ground.outbox)
+    RelationReactions(orders).subscribe(ground.outbox)
+    PaymentReactions(ground.messaging).subscribe(ground.outbox)
+    InterpretationReactions(ground.messaging).subscribe(ground.outbox)
+    AccountReactions(ground.messaging).subscribe(ground.outbox)

@@ -26,10 +26,11 @@ HANDLED = Counter("hub_events_handled", "Events whose handlers have committed", 
 FAILED = Counter("hub_events_failed", "Events put back because a handler failed", ["kind"])
 
 _INSERT = "INSERT INTO events (kind, subject, payload) VALUES (:kind, :subject, CAST(:payload AS jsonb))"
-# Only the first of a subject may be taken; a subject that is being handled elsewhere is passed over.
+# Only the first of a subject may be taken; a subject that is being handled elsewhere is passed over. A kind that this
+# process has never heard of is left to one that has: while a new version is rolled out, both run.
 _TAKE = text("""
 SELECT e.number, e.kind, e.payload::text AS payload, e.attempts FROM events e
-WHERE e.done_at IS NULL AND e.due_at <= clock_timestamp() AND NOT EXISTS (
+WHERE e.done_at IS NULL AND e.due_at <= clock_timestamp() AND e.kind = ANY (CAST(:kinds AS text[])) AND NOT EXISTS (
   SELECT 1 FROM events o WHERE o.subject = e.subject AND o.done_at IS NULL AND o.number < e.number)
 ORDER BY e.due_at, e.number LIMIT 1 FOR UPDATE OF e SKIP LOCKED
 """)
@@ -127,7 +128,7 @@ class Outbox:
         """Handle one event; False if none is due."""
         try:
             async with self._database.transaction() as connection:
-                row = (await connection.execute(_TAKE)).first()
+                row = (await connection.execute(_TAKE, {"kinds": _kinds(Event)})).first()
                 if row is None:
                     return False
                 taken = _Taken(row.number, row.kind, row.attempts)
@@ -143,10 +144,10 @@ class Outbox:
 
     async def _handle(self, connection: AsyncConnection, taken: _Taken, payload: str) -> list[AfterCommit]:
         told = []
+        shape = self._shapes.get(taken.kind)
+        if shape is None:  # nobody wants to know
+            return []
         try:
-            shape = self._shapes.get(taken.kind)
-            if shape is None:
-                return []
             event = msgspec.json.decode(payload, type=shape)
             async with asyncio.timeout(HANDLE_S):
                 for handler in self._handlers[taken.kind]:
@@ -163,6 +164,11 @@ class Outbox:
         values = {"number": taken.number, "error": describe(failed.cause), "delay": delay_s}
         async with self._database.transaction() as connection:
             await connection.execute(_PUT_BACK, values)
+
+
+def _kinds(shape: type[Event]) -> list[str]:
+    """The name of every event that is declared in this process."""
+    return [name for each in shape.__subclasses__() for name in (each.__name__, *_kinds(each))]
 
 
 def _tell(tell: AfterCommit, taken: _Taken) -> None:

@@ -187,6 +187,27 @@ async def test_event_is_handled_after_a_process_died_in_its_handler(clean: Datab
     assert await effects(clean) == [3]
 
 
+async def test_event_of_a_newer_version_waits_for_a_process_that_knows_it(clean: Database) -> None:
+    """While a version is rolled out, an old process neither swallows what it cannot read nor lets later events pass it."""
+    subject, other = new_id(), new_id()
+    async with clean.transaction() as connection:
+        await connection.execute(
+            text("INSERT INTO events (kind, subject, payload) VALUES ('TeaFromTomorrow', :subject, '{}')"),
+            {"subject": subject},
+        )
+    await happen(clean, TeaMade(subject=subject, cup=1), TeaMade(subject=other, cup=2), TeaSpilt(subject=other))
+    outbox = Outbox(clean)
+    outbox.subscribe(TeaMade, effect)
+
+    assert await outbox.drain() == 2  # of the other subject; nobody wants to know what was spilt
+    assert await effects(clean) == [2]
+    async with clean.transaction() as connection:
+        waiting = (
+            await connection.execute(text("SELECT kind FROM events WHERE done_at IS NULL ORDER BY number"))
+        ).scalars()
+        assert list(waiting) == ["TeaFromTomorrow", "TeaMade"]
+
+
 async def test_run_handles_what_wake_announces(clean: Database) -> None:
     """The loop wakes for an event of its own process at once."""
     handled = asyncio.Event()
