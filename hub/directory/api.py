@@ -80,7 +80,7 @@ async def list_doctors(
     city: City = None,
     q: Q = "",
 ) -> Answer[Page[DoctorView]]:
-    """The doctors of a hospital, a department (id or name) or a city, or whose name, title or specialties hold `q`."""
+    """The doctors of a hospital, a department (id or name) or a city, or whose name, title, specialties or department hold `q`."""
     wanted = DoctorFilter(known(hospital_id, "hospitalId"), department, city, q)
     page = await actions.list_doctors(directory, wanted, paging)
     return answer(Page([doctor_view(each) for each in page.items], page.page, page.page_size, page.total))

@@ -157,7 +157,7 @@ def _narrowed(wanted: DoctorFilter) -> list[sa.ColumnElement[bool]]:
     c = doctors.c
     where = [_is_open] if wanted.is_open else []
     if wanted.q:
-        words = (c.name, c.title, sa.func.array_to_string(c.specialties, " "))
+        words = (c.name, c.title, sa.func.array_to_string(c.specialties, " "), departments.c.name)
         where.append(sa.or_(*(each.icontains(wanted.q, autoescape=True) for each in words)))
     if wanted.hospital is not None:
         where.append(departments.c.hospital_id == wanted.hospital)
