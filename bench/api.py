@@ -185,7 +185,7 @@ def show(console: Console, result: ApiResult) -> None:
         title_justify="left",
         title_style="bold",
     )
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for column in ("statements", "p50 ms", "p95 ms", "p99 ms", "p95 ms saturated"):
         table.add_column(column, justify="right")
     half = result.half
