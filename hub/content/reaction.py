@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.content.event import InterpretationFinished
 from hub.messaging import actions as messaging
+from hub.messaging import posting
 from hub.messaging.actions import Messaging, Outcome
 from hub.messaging.model import CardBody
 from hub.platform.error import Refusal
@@ -29,7 +30,7 @@ class InterpretationReactions:
         body = CardBody(card="interpretation", id=happened.subject, title=TITLE, summary=SUMMARY)
         name = f"InterpretationFinished-{happened.subject}"
         try:
-            outcomes = await messaging.post_to_inbox(self._services, connection, happened.user, body, name)
+            outcomes = await posting.post_to_inbox(self._services, connection, happened.user, body, name)
         except Refusal as refusal:
             if refusal.text != "erased":
                 raise

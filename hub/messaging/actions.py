@@ -1,6 +1,7 @@
 """Conversations' use cases: starting them, and what is true of a conversation as a whole. Each is one transaction.
 
-Who is in one is `membership`'s; edits and recalls are `operation`'s; reading is `listing`'s and `history`'s.
+Who is in one is `membership`'s; edits and recalls are `operation`'s; what the hub itself says is `posting`'s; reading is `listing`'s
+and `history`'s.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ from hub.messaging.conversation import (
     permit_manage,
     permit_seen,
 )
-from hub.messaging.model import SYSTEM, CardBody, Draft, Entry, EntryType, Kind, SystemBody, TextBody
+from hub.messaging.model import SYSTEM, Draft, Entry, EntryType, Kind, SystemBody
 from hub.messaging.port import Announcer, MemberChange
 from hub.platform import settings
 from hub.platform.clock import Clock, rfc3339
@@ -35,8 +36,6 @@ from hub.platform.database import Database
 from hub.platform.error import ErrorCode, Refusal
 from hub.platform.identifier import new_id
 from hub.security.sealing import DataKey, Sealer
-
-_TYPE_OF = {TextBody: EntryType.TEXT, CardBody: EntryType.CARD, SystemBody: EntryType.SYSTEM}
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,36 +219,6 @@ async def set_read_only(
     changed = msgspec.structs.replace(found, state=state, members_version=version)
     changes = [change_of(changed, member) for member in inside]
     return Outcome(conversation, version, [entry], changes, [member.user for member in inside])
-
-
-async def post(
-    services: Messaging,
-    connection: AsyncConnection,
-    conversation: str,
-    body: TextBody | CardBody | SystemBody,
-    name: str,
-) -> Outcome:
-    """An entry by the hub itself, in the caller's transaction; `tell` after the commit. `name` is its client id: a
-    repetition adds nothing."""
-    key = await sealing_key(services, connection, conversation)
-    draft = Draft(
-        conversation=conversation,
-        sender=SYSTEM,
-        client_msg_id=name,
-        type=_TYPE_OF[type(body)],
-        body=msgspec.json.encode(body),
-    )
-    appended = await store.append(connection, draft, key)
-    entries = [] if appended.dup else [entry_of(draft, appended.seq, rfc3339(appended.at))]
-    return Outcome(conversation, appended.members_version, entries)
-
-
-async def post_to_inbox(
-    services: Messaging, connection: AsyncConnection, user: str, body: TextBody | CardBody | SystemBody, name: str
-) -> Sequence[Outcome]:
-    """The same into a person's inbox, which is opened if there is none yet."""
-    opened = await open_inbox(services, connection, user)
-    return opened, await post(services, connection, opened.conversation, body, name)
 
 
 async def sealing_key(services: Messaging, connection: AsyncConnection, conversation: str) -> DataKey:

@@ -8,8 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub.accounts import relation_actions
 from hub.accounts.event import RelationAsked
 from hub.accounts.relation_actions import Asked
-from hub.messaging.actions import Messaging, Outcome, post_to_inbox, tell
+from hub.messaging.actions import Messaging, Outcome, tell
 from hub.messaging.model import SystemBody
+from hub.messaging.posting import post_to_inbox
 from hub.platform.error import Refusal
 from hub.platform.outbox import AfterCommit, Outbox
 from hub.platform.text import text

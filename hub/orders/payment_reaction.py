@@ -5,6 +5,7 @@ from functools import partial
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.messaging import actions as messaging
+from hub.messaging import posting
 from hub.messaging.actions import Messaging, Outcome
 from hub.messaging.model import CardBody
 from hub.orders import store
@@ -51,7 +52,7 @@ class PaymentReactions:
 
     async def _post(self, connection: AsyncConnection, user: str, body: CardBody, name: str) -> list[Outcome]:
         try:
-            return list(await messaging.post_to_inbox(self._services, connection, user, body, name))
+            return list(await posting.post_to_inbox(self._services, connection, user, body, name))
         except Refusal as refusal:
             if refusal.text != "erased":
                 raise

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub.accounts import access
 from hub.accounts import actions as accounts
 from hub.messaging import actions as messaging
-from hub.messaging import membership
+from hub.messaging import membership, posting
 from hub.messaging.actions import Outcome
 from hub.orders import event, service_store, store
 from hub.orders.actions import Orders
@@ -144,9 +144,9 @@ class Reactions:
         body = card_of(news, order, services[order.service_id], appointment)
         name = news.name(order, happened)
         if order.conversation is not None:
-            return [await messaging.post(self._orders.messaging, connection, order.conversation, body, name)]
+            return [await posting.post(self._orders.messaging, connection, order.conversation, body, name)]
         if news.to_inbox:
-            return await messaging.post_to_inbox(self._orders.messaging, connection, order.user_id, body, name)
+            return await posting.post_to_inbox(self._orders.messaging, connection, order.user_id, body, name)
         return ()
 
     def _after(self, outcomes: Sequence[Outcome], kind: str) -> None:

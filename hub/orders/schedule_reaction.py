@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub.directory import actions as directory
 from hub.directory.event import ScheduleChanged
 from hub.messaging import actions as messaging
+from hub.messaging import posting
 from hub.messaging.actions import Outcome
 from hub.orders import listing_store, service_store, store
 from hub.orders.actions import Orders
@@ -53,7 +54,7 @@ class ScheduleReactions:
         services = await service_store.services_named(connection, [order.service_id])
         body = card_of(OUTSIDE, order, services[order.service_id], appointment)
         name = f"order-outside-{appointment.id}-{appointment.revision}"
-        return await messaging.post_to_inbox(self._orders.messaging, connection, staff, body, name)
+        return await posting.post_to_inbox(self._orders.messaging, connection, staff, body, name)
 
     def _after(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
