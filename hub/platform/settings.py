@@ -147,6 +147,70 @@ class Ai(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     breaker_pause_s: Seconds = 60.0
 
 
+class Notices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    public_url: str = ""
+    sweep_s: Seconds = 1.0
+    shards: Annotated[int, Meta(ge=1, le=64)] = 4
+    in_flight: Count = 256
+    lease_s: Count = 40
+    late_commit_s: Seconds = 15.0
+    callback_window_s: Count = 300
+
+
+class Webpush(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    private_key: str = ""
+    subject: str = ""
+    hosts: str = "fcm.googleapis.com *.push.services.mozilla.com *.push.apple.com *.notify.windows.com"
+    per_s: Count = 1000
+    timeout_s: Seconds = 8.0
+
+
+class WechatMessage(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    token: str = ""
+    aes_key: str = ""
+    state: Literal["formal", "trial", "developer"] = "formal"
+    long_term_templates: str = ""
+    per_s: Count = 500
+    timeout_s: Seconds = 8.0
+
+
+class Wecom(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    corp_id: str = ""
+    corp_secret: str = ""
+    agent_id: int = 0
+    token: str = ""
+    aes_key: str = ""
+    base_url: str = "https://qyapi.weixin.qq.com"
+    per_s: Count = 100
+    timeout_s: Seconds = 8.0
+
+
+class Sms(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    providers: str = ""
+    sign_name: str = ""
+    per_s: Count = 200
+    timeout_s: Seconds = 8.0
+    aliyun_key_id: str = ""
+    aliyun_key_secret: str = ""
+    aliyun_base_url: str = "https://dysmsapi.aliyuncs.com"
+    tencent_secret_id: str = ""
+    tencent_secret_key: str = ""
+    tencent_app_id: str = ""
+    tencent_base_url: str = "https://sms.tencentcloudapi.com"
+    callback_key: str = ""
+
+
+class Email(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    host: str = ""
+    port: Port = 465
+    security: Literal["tls", "starttls", "none"] = "tls"
+    user: str = ""
+    password: str = ""
+    sender: str = ""
+    per_s: Count = 20
+    timeout_s: Seconds = 10.0
+
+
 class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jobs: Count = 200
     timeout_s: Count = 20
@@ -175,6 +239,12 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     orders: Orders = Orders()
     payments: Payments = Payments()
     ai: Ai = Ai()
+    notices: Notices = Notices()
+    webpush: Webpush = Webpush()
+    wechat_message: WechatMessage = WechatMessage()
+    wecom: Wecom = Wecom()
+    sms: Sms = Sms()
+    email: Email = Email()
     worker: Worker = Worker()
     scheduler: Scheduler = Scheduler()
     log: Log = Log()
