@@ -45,7 +45,8 @@ class Pause(msgspec.Struct, frozen=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of one message. `code` is the provider's own, `detail` one line for staff; neither holds content or an address."""
+    """What came of one message. `detail` is one line for staff, in our own words. `code` and `provider_id` are the provider's: whoever
+    keeps or logs them does it through `channels.word`, because a provider may quote an address or content."""
 
     verdict: Verdict
     provider_id: str = ""
@@ -119,13 +120,14 @@ class Channel(Protocol):
     """The channel of the ladder: webpush, wechat, wecom, sms, email."""
     provider: str
     """Who carries it: weixin, qyapi, aliyun, tencent, smtp, or webpush."""
-    repeats: bool
-    """Whether a repetition cannot reach the person twice, so that an unknown outcome may be tried again."""
     receipt_s: float
     """How long after the sending a receipt may still come; 0 where the provider sends none."""
 
     def bucket(self, message: Message) -> Bucket:
         """What this message counts against."""
+
+    def may_repeat(self, message: Message) -> bool:
+        """Whether a repetition cannot reach the person twice, so that an unknown outcome may be tried again."""
 
     async def send(self, message: Message) -> Outcome:
         """Give it to the provider, once. Raises nothing but cancellation."""

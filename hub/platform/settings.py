@@ -57,7 +57,8 @@ class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     codes_per_phone_hour: Count = 6
     codes_per_address_hour: Count = 30
     relations_asked_per_day: Count = 10
-    sms_sender: Literal["development"] = "development"
+    sms_sender: Literal["development", "sms"] = "development"
+    sms_template: str = ""
 
 
 class Wechat(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -154,7 +155,9 @@ class Notices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     in_flight: Count = 256
     lease_s: Count = 40
     late_commit_s: Seconds = 15.0
+    texts_per_day: Count = 5
     callback_window_s: Count = 300
+    webhook_private: bool = False
 
 
 class Webpush(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -214,6 +217,8 @@ class Email(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     jobs: Count = 200
     timeout_s: Count = 20
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 0
 
 
 class Scheduler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -265,11 +270,18 @@ def load(path: Path | None = None, environ: dict[str, str] | None = None) -> Set
         if name.startswith("HUB__"):
             _override(tree, name, value)
     try:
-        return msgspec.convert(tree, Settings, strict=True)
+        return _checked(msgspec.convert(tree, Settings, strict=True))
     except msgspec.ValidationError as error:
         at = re.search(r"\$\.(\w+)\.(\w+)", str(error))
         field = _field(at[1], at[2]) if at else None
         raise BadSettings(f"settings: {error}{_possible(field)}") from error
+
+
+def _checked(chosen: Settings) -> Settings:
+    """What no single type can say. Here, so that every command stops, and not one process of many again and again."""
+    if chosen.sms.providers.strip() and chosen.accounts.sms_sender == "development":
+        raise BadSettings("accounts.sms_sender: must be sms because sms.providers is set; development shows every code")
+    return chosen
 
 
 def _default_path(env: dict[str, str]) -> Path | None:

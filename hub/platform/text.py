@@ -4,6 +4,9 @@ from typing import Literal
 
 from hub.platform.text_directory import DIRECTORY
 from hub.platform.text_health import HEALTH
+from hub.platform.text_ledger import LEDGER
+from hub.platform.text_notice import NOTICE
+from hub.platform.text_webhook import WEBHOOKS
 
 Language = Literal["zh", "en"]
 
@@ -71,6 +74,12 @@ TEXTS: dict[str, tuple[str, str]] = {
     "attachment_no_conversation": ("会话不存在，或您不是成员", "Unknown, or you are not a member"),
     "link_invalid": ("链接无效", "The link is not valid"),
     "link_expired": ("链接已过期，请重新获取", "The link has expired; ask for a new one"),
+    # Fields of a WeChat template.
+    "template_field_unknown": ("未知的字段类型", "Not a type of field that WeChat has"),
+    "template_field_long": ("固定文字过长", "The fixed text alone is too long"),
+    "template_field_form": ("含有此类字段不允许的字符或格式", "Not in the form that this type of field asks for"),
+    "template_field_line": ("不能含有换行或控制字符", "No line breaks or control characters"),
+    "template_field_empty": ("不能为空", "Must not be empty"),
     # Signing in.
     "token_expired": ("登录已过期，请重新登录", "The sign-in has expired"),
     "session_revoked": ("该设备已退出登录，请重新登录", "This device was signed out"),
@@ -85,6 +94,11 @@ TEXTS: dict[str, tuple[str, str]] = {
     "wechat_code_invalid": ("微信登录凭证无效或已过期，请重试", "The WeChat code is not valid or was used"),
     "wechat_busy": ("微信服务繁忙，请稍后再试", "WeChat is busy; try again later"),
     "wechat_failed": ("微信登录失败，请稍后再试", "WeChat did not answer properly"),
+    "push_endpoint_refused": (
+        "不是受支持的推送服务地址",
+        "Not the address of a push service that is named in the settings",
+    ),
+    "push_key_invalid": ("推送订阅的密钥无效", "Not a key of a push subscription"),
     # Relations, consents and looking after accounts.
     "relation_whom": ("请填写手机号或用户编号，二者选一", "Name either a phone or a user, not both"),
     "relation_self": ("不能与自己建立关系", "Not with oneself"),
@@ -226,8 +240,23 @@ TEXTS: dict[str, tuple[str, str]] = {
     "report_empty": ("报告内容不能为空", "There is nothing in it"),
     "report_nul": ("含有不支持的字符", "Holds a character that cannot be kept"),
     "interpretation_is_pending": ("解读尚未完成", "The interpretation is not finished yet"),
+    # Broadcasts.
+    "broadcast_is_draft": ("群发尚未开始，不能执行此操作", "It has not been started; this is not possible now"),
+    "broadcast_is_running": ("群发正在进行，不能执行此操作", "It is running; this is not possible now"),
+    "broadcast_is_paused": ("群发已暂停，不能执行此操作", "It is paused; this is not possible now"),
+    "broadcast_is_done": ("群发已完成，不能执行此操作", "It is done; this is not possible now"),
+    "broadcast_is_cancelled": ("群发已取消，不能执行此操作", "It was cancelled; this is not possible now"),
+    "broadcast_starts_at": ("开始时间应在将来，且不超过一年", "In the future, and within a year"),
+    "broadcast_wide": (
+        "面向不限名单的系统通知须由管理员发送",
+        "A system broadcast to others than named people is for admins",
+    ),
+    "broadcast_nobody": ("应晚于注册起始时间", "Later than `registeredAfter`, or nobody is meant"),
     **DIRECTORY,
     **HEALTH,
+    **WEBHOOKS,
+    **NOTICE,
+    **LEDGER,
 }
 
 
