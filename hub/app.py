@@ -15,6 +15,8 @@ from litestar.di import Provide
 from litestar.openapi.config import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin
 
+from channels.email import open_email
+from channels.sms import open_sms
 from hub import core, probe
 from hub.accounts import api as accounts_api
 from hub.accounts.access import Access
@@ -76,11 +78,13 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         open_hot_reads(settings.redis) as hot_reads,
         open_wechat(settings.wechat, development=settings.accounts.sms_sender == "development") as wechat,
         open_payment_provider(settings, clock) as provider,
+        open_sms(settings.sms, clock) as sms,
+        open_email(settings.email, clock) as email,
         Supervisor() as supervisor,
     ):
         sealer = Sealer(keyring, database)
         revoked = RevokedSessions(settings.accounts.access_token_s)
-        sender = build_sender(settings.accounts.sms_sender)
+        sender = build_sender(settings.accounts, sms)
         node = Node(settings, clock, database, sealer)
         outbox = Outbox(database)
         ground = core.Ground(
@@ -96,6 +100,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
             audit=Audit(keyring, clock),
             revoked=revoked,
             provider=provider,
+            email=email,
+            begun=node.bell.note,
         )
         parts = Parts(
             settings=settings,

@@ -1,16 +1,19 @@
 """The core's areas put together: what each stands on, what Litestar hands to the handlers, and who reacts to which event."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from litestar.types import ControllerRouterHandler
 
+from channels.port import Channel
 from hub.accounts import admin_api, audit_api, consent_api, relation_api
 from hub.accounts.access import Access
 from hub.accounts.admin_actions import Administration
 from hub.accounts.audit_actions import AuditTrail
 from hub.accounts.consent_actions import Consents
 from hub.accounts.relation_actions import Relations
+from hub.broadcasts import api as broadcasts_api
+from hub.broadcasts.actions import Broadcasts
 from hub.care import plan_api, profile_api, record_api, report_api, trend_api
 from hub.care.plan_actions import HealthPlans
 from hub.care.profile_actions import HealthProfiles
@@ -29,7 +32,19 @@ from hub.directory import import_api, schedule_api
 from hub.directory.actions import Directory
 from hub.directory.import_actions import Importer
 from hub.messaging.actions import Messaging
-from hub.messaging.reaction import AccountReactions
+from hub.notices import api as notices_api
+from hub.notices.account_reaction import AccountReactions
+from hub.notices.actions import Notices
+from hub.notices.address_actions import NoticeAddresses
+from hub.notices.callback import Callbacks
+from hub.notices.class_actions import NoticeClasses
+from hub.notices.class_book import ClassBook
+from hub.notices.email_code import build_email_codes
+from hub.notices.ledger_actions import Ledger
+from hub.notices.preference_actions import NoticePreferences
+from hub.notices.quota import WechatSubscriptions
+from hub.notices.template_actions import NoticeTemplates
+from hub.notices.template_book import TemplateBook
 from hub.orders import api as orders_api
 from hub.orders import payment_api
 from hub.orders.actions import Orders
@@ -49,6 +64,8 @@ from hub.security.audit import Audit
 from hub.security.keyring import Keyring
 from hub.security.sealing import Sealer
 from hub.security.token import RevokedSessions
+from hub.webhooks import api as webhooks_api
+from hub.webhooks.actions import Webhooks
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +84,9 @@ class Ground:
     audit: Audit
     revoked: RevokedSessions
     provider: PaymentProvider
+    email: Channel | None = None
+    begun: Callable[[str, str], None] = lambda dedupe_key, conversation: None
+    """`Bell.note` where there are sockets."""
 
 
 # Every HTTP handler of the core; each area's `api` lists its own.
@@ -89,6 +109,9 @@ handlers: list[ControllerRouterHandler] = [
     *trend_api.handlers,
     *report_api.handlers,
     *plan_api.handlers,
+    *notices_api.handlers,
+    *broadcasts_api.handlers,
+    *webhooks_api.handlers,
 ]
 
 
@@ -118,6 +141,7 @@ def build_core(ground: Ground) -> Mapping[str, object]:
         "payments": Payments(orders, Till(ground.database, ground.provider, ground.clock, ground.outbox)),
         "knowledge": Knowledge(ground.database, ground.hot_reads, ground.clock),
         **_care(ground),
+        **_notices(ground),
     }
 
 
@@ -134,11 +158,32 @@ def _care(ground: Ground) -> Mapping[str, object]:
     }
 
 
+def _notices(ground: Ground) -> Mapping[str, object]:
+    settings, database, audit, clock = ground.settings, ground.database, ground.audit, ground.clock
+    development = settings.accounts.sms_sender == "development"
+    sender = build_email_codes(ground.email, configured=bool(settings.email.host), development=development)
+    classes, templates = ClassBook(database, clock), TemplateBook(database, clock)
+    long_term = frozenset(settings.wechat_message.long_term_templates.split())
+    return {
+        "notice_classes": NoticeClasses(database, audit),
+        "notice_templates": NoticeTemplates(database, audit, settings.notices),
+        "notice_preferences": NoticePreferences(database, classes),
+        "notice_addresses": NoticeAddresses(database, audit, ground.keyring, settings.webpush, sender, clock),
+        "notice_ledger": Ledger(database, audit, classes, clock),
+        "callbacks": Callbacks(settings, database, templates, clock),
+        "wechat_subscriptions": WechatSubscriptions(database, templates, long_term),
+        "broadcasts": Broadcasts(database, ground.sealer, audit, clock),
+        "webhooks": Webhooks(database, ground.sealer, audit, classes, clock, settings.notices),
+    }
+
+
 def _subscribe(ground: Ground, orders: Orders) -> None:
     """Who reacts to what happened."""
     Reactions(orders).subscribe(ground.outbox)
     ScheduleReactions(orders).subscribe(ground.outbox)
     RelationReactions(orders).subscribe(ground.outbox)
-    PaymentReactions(ground.messaging).subscribe(ground.outbox)
-    InterpretationReactions(ground.messaging).subscribe(ground.outbox)
-    AccountReactions(ground.messaging).subscribe(ground.outbox)
+    classes = ClassBook(ground.database, ground.clock)
+    notices = Notices(ground.messaging, classes, ground.clock, ground.settings.notices, ground.begun)
+    PaymentReactions(notices).subscribe(ground.outbox)
+    InterpretationReactions(notices).subscribe(ground.outbox)
+    AccountReactions(notices).subscribe(ground.outbox)

@@ -18,6 +18,7 @@ from redis.exceptions import RedisError
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from hub import doctor_channel
 from hub.messaging.attachment_store import open_object_store
 from hub.platform import migrations
 from hub.platform.embedded import NotRunning, resolve
@@ -54,6 +55,7 @@ async def examine(say: Say) -> int:
         ("port", _port),
     )
     good += [await _say_check(say, name, check, settings) for name, check in here]
+    good += [await _say_check(say, name, doctor_channel.channel, name, settings) for name in doctor_channel.CHANNELS]
     good += await _check_servers(say, settings)
     say("all is well" if all(good) else "something is wrong: see the lines with ✗")
     return 0 if all(good) else 1
@@ -68,6 +70,8 @@ async def _check_servers(say: Say, settings: Settings) -> list[bool]:
     good = [await _say_check(say, "PostgreSQL", _postgresql, resolved)]
     for number, url in enumerate(resolved.redis.url.split(",")):
         good.append(await _say_check(say, f"Redis {number}" if number else "Redis", _redis, url.strip()))
+    if all(good):
+        good.append(await _say_check(say, "notices", _notices, resolved))
     return good
 
 
@@ -213,6 +217,13 @@ async def _redis(url: str) -> str:
             raise Wrong("what is published does not come back; check that this user may use pub/sub")
         version = _redis_version(await client.info("server"))
     return f"{version}, published messages come back"
+
+
+async def _notices(settings: Settings) -> str:
+    said, is_well = await doctor_channel.delivery(settings)
+    if not is_well:
+        raise Wrong(said)
+    return said
 
 
 def _redis_version(server: Mapping[str, object]) -> str:

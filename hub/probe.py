@@ -1,12 +1,15 @@
 """Alive, ready, metrics, and the description of the wire: plain answers for machines, without the wrapper."""
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from litestar import Response, get
 from litestar.connection import Request
+from prometheus_client import Gauge
 
+from hub.notices.due import LANES, backlog
 from hub.platform.database import Database
 from hub.platform.supervisor import Supervisor
 from hub.platform.telemetry import exposition
@@ -14,13 +17,18 @@ from hub.realtime import asyncapi
 from hub.realtime.node import Node
 
 CHECK_S = 2.0  # PostgreSQL must answer within this to count as there
+FRESH_S = 2.0  # how late notices are is looked up no more often: these pages are open to everybody
+LATE_S = 30.0  # a notice that is due for longer is worth a warning
+
+OVERDUE = Gauge("hub_notices_overdue_seconds", "How long the oldest due notice has waited", ["lane"])
 
 
 class Report(msgspec.Struct, frozen=True, rename="camel"):
-    """Each part as `ok` or what is wrong with it."""
+    """Each part as `ok` or what is wrong with it. `warnings`: what this process can serve without, and somebody should look at."""
 
     ready: bool
     checks: dict[str, str]
+    warnings: dict[str, str]
 
 
 class Readiness:
@@ -30,6 +38,9 @@ class Readiness:
         self._database = database
         self._node = node
         self._supervisor = supervisor
+        self._looking = asyncio.Lock()
+        self._looked_at = -FRESH_S
+        self._overdue_s: dict[str, float] = {}
 
     async def report(self) -> Report:
         checks = {
@@ -38,7 +49,38 @@ class Readiness:
             "draining": "leaving" if self._node.gateway.draining else "ok",
             "loops": "; ".join(f"{name}: {error}" for name, error in self._supervisor.down.items()) or "ok",
         }
-        return Report(all(state == "ok" for state in checks.values()), checks)
+        return Report(all(state == "ok" for state in checks.values()), checks, await self._warnings())
+
+    async def overdue_s(self) -> dict[str, float]:
+        """How long the oldest due notice of each lane has waited; also told to the metrics. Looked at once in `FRESH_S`,
+        however often it is asked. Empty while PostgreSQL is away."""
+        async with self._looking:
+            if self._loop_time() - self._looked_at >= FRESH_S:
+                self._overdue_s = await self._look()
+                self._looked_at = self._loop_time()
+        return self._overdue_s
+
+    async def _look(self) -> dict[str, float]:
+        try:
+            async with asyncio.timeout(CHECK_S):
+                waiting = {each.lane: each.oldest for each in await backlog(self._database.log)}
+        except Exception:  # it has a check of its own
+            return {}
+        now = datetime.now(UTC)
+        found = {lane: max(0.0, (now - waiting.get(lane, now)).total_seconds()) for lane in LANES}
+        for lane, seconds in found.items():
+            OVERDUE.labels(lane).set(seconds)
+        return found
+
+    def _loop_time(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    async def _warnings(self) -> dict[str, str]:
+        return {
+            f"{lane} notices": f"due for {seconds:.0f} s: does a worker run, and are the providers well?"
+            for lane, seconds in (await self.overdue_s()).items()
+            if seconds > LATE_S
+        }
 
     async def _postgresql(self) -> str:
         try:
@@ -63,8 +105,10 @@ async def readyz(request: Request[Any, Any, Any]) -> Response[Report]:
 
 
 @get("/metrics", include_in_schema=False)
-async def metrics() -> Response[bytes]:
+async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Prometheus' text format."""
+    readiness: Readiness = request.app.state["readiness"]
+    await readiness.overdue_s()
     content, media_type = exposition()
     return Response(content, headers={"Content-Type": media_type})
 

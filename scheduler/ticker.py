@@ -13,20 +13,26 @@ import structlog
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
 from hub.accounts import actions as accounts
+from hub.broadcasts import duty as broadcast_duty
 from hub.care import partition
 from hub.content import interpretation_duty
 from hub.messaging import attachment_actions
+from hub.notices import address_store, callback_store
 from hub.orders import closing, payment_duty, refund_duty
 from hub.platform import outbox
 from hub.platform.clock import Clock, SystemClock
 from hub.platform.database import Database, open_database
 from hub.platform.settings import Settings
 from hub.platform.supervisor import Supervisor
+from hub.webhooks import duty as webhook_duty
+from scheduler.notice_sweep import NoticeSweeps, open_notice_sweeps
 from workers.queue import Queue, open_queue
 
 BATCH = 200  # orphans enqueued by one sweep
 PAYMENTS = 1000  # of each kind enqueued by one sweep: within a second, so 200 a second are asked about
 INTERPRETATIONS_S = 1.0  # somebody waits for it: this sweep is also what wakes the worker first
+BROADCASTS_S = 1.0  # how long a broadcast rests between two jobs
+WEBHOOKS_S = 1.0  # how late another system hears of a notice
 CLEANUP_S = 60.0  # how often expired rows are deleted
 PARTITIONS_S = 86_400.0  # months of records are made half a year ahead
 DUTY_S = 120.0  # a sweep that takes longer is given up and started afresh
@@ -42,6 +48,7 @@ class Services:
     database: Database
     queue: Queue
     clock: Clock
+    notices: NoticeSweeps
 
 
 Sweep = Callable[[Services], Awaitable[None]]
@@ -75,6 +82,46 @@ async def enqueue_interpretations(services: Services) -> None:
         await services.queue.enqueue("interpret_report", due.id, due.attempts)
 
 
+async def find_unreceived(services: Services) -> None:
+    """What nobody received becomes notices."""
+    await services.notices.find_unreceived()
+
+
+async def wake_notices(services: Services) -> None:
+    """Workers for notices that are due."""
+    await services.notices.wake_due()
+
+
+async def enqueue_webhooks(services: Services) -> None:
+    """Webhooks that have not been told everything that happened to notices."""
+    for webhook in await webhook_duty.due_webhooks(services.database, services.clock.now(), BATCH):
+        await services.queue.enqueue("post_notice_events", webhook)
+
+
+async def enqueue_broadcasts(services: Services) -> None:
+    """Broadcasts that are to start, to go on, or to be withdrawn."""
+    for due in await broadcast_duty.due_broadcasts(services.database, services.clock.now(), BATCH):
+        await services.queue.enqueue("advance_broadcast", due.id, due.runs)
+
+
+async def forget_told(services: Services) -> None:
+    """What every webhook was told, and their logs."""
+    if forgotten := await webhook_duty.forget(services.database, services.clock.now()):
+        log.info("told events of notices deleted", count=forgotten)
+
+
+async def forget_callbacks(services: Services) -> None:
+    """What providers told long ago."""
+    if forgotten := await callback_store.forget_callbacks(services.database):
+        log.info("callbacks of providers deleted", count=forgotten)
+
+
+async def forget_addresses(services: Services) -> None:
+    """Where nobody is reached any more, and codes that proved a mailbox."""
+    if forgotten := await address_store.forget(services.database):
+        log.info("gone addresses forgotten", count=forgotten)
+
+
 async def close_orders(services: Services) -> None:
     """Orders whose time after the service is over."""
     if closed := await closing.close_due(services.database, services.clock.now(), BATCH):
@@ -106,6 +153,13 @@ def sweeps(settings: Settings) -> dict[str, tuple[float, Sweep]]:
         "orphaned attachments": (settings.scheduler.tick_s, enqueue_orphans),
         "payments": (settings.scheduler.tick_s, enqueue_payments),
         "interpretations": (INTERPRETATIONS_S, enqueue_interpretations),
+        "unreceived entries": (settings.notices.sweep_s, find_unreceived),
+        "due notices": (settings.notices.sweep_s, wake_notices),
+        "notice webhooks": (WEBHOOKS_S, enqueue_webhooks),
+        "broadcasts": (BROADCASTS_S, enqueue_broadcasts),
+        "told notice events": (CLEANUP_S, forget_told),
+        "callbacks of providers": (CLEANUP_S, forget_callbacks),
+        "gone addresses": (CLEANUP_S, forget_addresses),
         "finished orders": (settings.scheduler.tick_s, close_orders),
         "expired rows": (CLEANUP_S, delete_expired),
         "handled events": (CLEANUP_S, forget_events),
@@ -126,9 +180,10 @@ async def _schedule(settings: Settings, clock: Clock) -> None:
     async with (
         open_database(settings.database) as database,
         open_queue(settings.redis) as queue,
+        open_notice_sweeps(settings, database, clock) as notices,
         Supervisor() as supervisor,
     ):
-        services = Services(settings, database, queue, clock)
+        services = Services(settings, database, queue, clock, notices)
         for name, (every_s, sweep) in sweeps(settings).items():
             beat = asyncio.Event()
             beat.set()  # the first sweep is now

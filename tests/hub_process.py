@@ -6,7 +6,7 @@ import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -69,6 +69,42 @@ class HubProcess:
             process.send_signal(number)
         async with asyncio.timeout(30):
             return await process.wait()
+
+
+class Helper:
+    """One `hub work` or `hub schedule`."""
+
+    def __init__(self, command: str, log: Path, environment: dict[str, str]) -> None:
+        self._command = command
+        self._log = log
+        self._environment = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
+        self._process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        with self._log.open("ab") as output:
+            self._process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "hub",
+                self._command,
+                cwd=ROOT,
+                env=self._environment,
+                stdout=output,
+                stderr=output,
+            )
+
+    def shoot(self) -> None:
+        """As a power cut; may be called from any thread."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGKILL)
+
+    async def end(self) -> None:
+        if self._process is None:
+            return
+        with suppress(ProcessLookupError):
+            self._process.kill()
+        await self._process.wait()
+        self._process = None
 
 
 @asynccontextmanager

@@ -49,8 +49,10 @@ class Queue:
         async with asyncio.timeout(CALL_S):
             return await self._redis.enqueue_job("perform", kind, subject, _job_id=job_id) is not None
 
-    async def consume(self, perform: Perform, chosen: settings.Worker, drain_s: float) -> None:
-        """Run jobs until cancelled, then let running ones end for `drain_s`; raises when Redis is away.
+    async def consume(
+        self, perform: Perform, chosen: settings.Worker, drain_s: float, on_stop: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run jobs until cancelled, then call `on_stop` and let running ones end for `drain_s`; raises when Redis is away.
 
         `perform` must expect the same job again, must not raise, and is cancelled after `timeout_s`.
         """
@@ -61,10 +63,21 @@ class Queue:
                 await asyncio.wait([polling])
                 polling.result()
             finally:
+                on_stop()
                 await _end(polling)
                 await _drain(list(worker.tasks.values()), drain_s)
                 with contextlib.suppress(RedisError, OSError):
                     await redis.delete(worker.health_check_key)
+
+    async def waiting(self) -> int:
+        """How many jobs are in it, running ones included. Raises when Redis is away."""
+        async with asyncio.timeout(CALL_S):
+            return int(await self._redis.zcard(self._name))
+
+    async def workers(self) -> int:
+        """How many processes consume this queue, as heard of in the last seconds. Raises when Redis is away."""
+        async with asyncio.timeout(CALL_S):
+            return len([key async for key in self._redis.scan_iter(f"{self._name}:health:*", count=1000)])
 
     def _worker(self, redis: ArqRedis, perform: Perform, chosen: settings.Worker) -> Worker:
         async def run(ctx: dict[Any, Any], *args: Any, **kwargs: Any) -> None:  # the shape that arq asks for

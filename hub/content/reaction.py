@@ -1,16 +1,13 @@
 """What people hear of a finished interpretation: a card in their inbox that says a machine made it, and nothing of what."""
 
-from collections.abc import Sequence
 from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.content.event import InterpretationFinished
-from hub.messaging import actions as messaging
-from hub.messaging import posting
-from hub.messaging.actions import Messaging, Outcome
 from hub.messaging.model import CardBody
-from hub.platform.error import Refusal
+from hub.notices.actions import Notices, notify, tell_all
+from hub.notices.draft import Draft
 from hub.platform.outbox import AfterCommit, Outbox
 
 TITLE = "报告解读已完成"
@@ -20,7 +17,7 @@ SUMMARY = "由机器自动生成，仅供参考，不是医学诊断，不能代
 class InterpretationReactions:
     """One per process."""
 
-    def __init__(self, services: Messaging) -> None:
+    def __init__(self, services: Notices) -> None:
         self._services = services
 
     def subscribe(self, outbox: Outbox) -> None:
@@ -28,15 +25,9 @@ class InterpretationReactions:
 
     async def _tell(self, connection: AsyncConnection, happened: InterpretationFinished) -> AfterCommit | None:
         body = CardBody(card="interpretation", id=happened.subject, title=TITLE, summary=SUMMARY)
-        name = f"InterpretationFinished-{happened.subject}"
-        try:
-            outcomes = await posting.post_to_inbox(self._services, connection, happened.user, body, name)
-        except Refusal as refusal:
-            if refusal.text != "erased":
-                raise
-            return None  # to somebody whose key is destroyed nothing is said any more
-        return partial(self._after, outcomes)
-
-    def _after(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            messaging.tell(self._services, outcome)
+        draft = Draft(
+            user=happened.user,
+            dedupe_key=f"InterpretationFinished-{happened.subject}",
+            subject=f"interpretation:{happened.subject}",
+        )
+        return partial(tell_all, self._services, await notify(self._services, connection, "system", draft, body))

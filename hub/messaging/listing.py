@@ -8,11 +8,15 @@ import msgspec
 from hub.messaging import store
 from hub.messaging.conversation import Detail, MemberView, Summary, not_found
 from hub.messaging.history import UNREAD_MOST, History
-from hub.messaging.model import Entry, EntryType
+from hub.messaging.model import Entry, EntryType, Kind
 from hub.platform.clock import rfc3339
 from hub.platform.identifier import is_id
 from hub.platform.page import Paging
 from hub.security.sealing import Sealer
+
+MEMBERS_MOST = (
+    10_000  # a broadcast has as many readers as there are people: counting them would take longer than the list
+)
 
 _SORTED_BY = {"updatedAt": "updated_at", "createdAt": "created_at"}
 SORTS = tuple(_SORTED_BY)
@@ -20,7 +24,8 @@ SORTS = tuple(_SORTED_BY)
 # Only the page's rows are counted in and looked into; `unread` is counted as `history` does for the welcome.
 _NEWEST_FIRST = f"""
 SELECT p.*,
-  (SELECT count(*) FROM members o WHERE o.conversation = p.id AND o.to_seq IS NULL) AS member_count,
+  (SELECT count(*) FROM (
+     SELECT 1 FROM members o WHERE o.conversation = p.id AND o.to_seq IS NULL LIMIT {MEMBERS_MOST}) i) AS member_count,
   (SELECT count(*) FROM (
      SELECT 1 FROM entries e
      WHERE e.conversation = p.id AND e.seq > greatest(p.read_seq, p.from_seq - 1) AND e.sender <> $1
@@ -71,6 +76,7 @@ SELECT m.user_id::text AS user, u.name, u.avatar, m.role, m.delivered_seq, m.rea
 FROM members m JOIN users u ON u.id = m.user_id
 WHERE m.conversation = $1 AND m.to_seq IS NULL ORDER BY m.joined_at, m.user_id
 """
+_MYSELF = _MEMBERS.replace("ORDER BY", "AND m.user_id = $2 ORDER BY")
 
 
 class Listing:
@@ -87,13 +93,20 @@ class Listing:
         return await self._summaries(rows), total
 
     async def one(self, user: str, conversation: str) -> Detail:
-        """A conversation with its members, who see each other's names. Raises `Refusal` for a stranger."""
+        """A conversation with its members, who see each other's names; those of a broadcast see only themselves.
+
+        Raises `Refusal` for a stranger.
+        """
         if not is_id(conversation):
             raise not_found()
         summaries = await self._summaries(await self._pool.fetch(_NEWEST_FIRST, user, 1, 0, conversation, None))
         if not summaries:
             raise not_found()
-        members = [MemberView(**row) for row in await self._pool.fetch(_MEMBERS, conversation)]
+        if summaries[0].kind == Kind.BROADCAST:
+            rows = await self._pool.fetch(_MYSELF, conversation, user)
+        else:
+            rows = await self._pool.fetch(_MEMBERS, conversation)
+        members = [MemberView(**row) for row in rows]
         return Detail(**msgspec.structs.asdict(summaries[0]), members=members)
 
     async def _summaries(self, rows: Sequence[asyncpg.Record]) -> list[Summary]:

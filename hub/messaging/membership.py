@@ -109,10 +109,12 @@ async def assign(
 
 
 async def _locked(connection: AsyncConnection, conversation: str) -> tuple[Conversation, dict[str, Member]]:
-    """The conversation under its row lock, and then everybody in it, the longest first."""
+    """The conversation under its row lock, and then everybody in it, the longest first. Raises `Refusal`."""
     found = await store.conversation(connection, conversation, lock=True)
     if found is None:
         raise not_found()
+    if found.kind == Kind.BROADCAST:  # its readers are no list to be read, and nobody manages them one by one
+        raise Refusal(ErrorCode.FORBIDDEN)
     return found, {member.user: member for member in await store.active_members(connection, conversation)}
 
 

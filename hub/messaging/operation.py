@@ -8,7 +8,7 @@ from hub.messaging import model, store
 from hub.messaging.actions import Messaging, Outcome, locked, tell
 from hub.messaging.collector import entry_of
 from hub.messaging.conversation import not_found, permit_seen
-from hub.messaging.model import Appended, Draft, EntryType, Original, RecallBody
+from hub.messaging.model import STAFF_ROLES, SYSTEM, Appended, Draft, EntryType, Kind, Original, RecallBody
 from hub.platform.clock import rfc3339
 from hub.platform.identifier import is_id
 from hub.security.sealing import DataKey
@@ -33,7 +33,7 @@ async def edit(
     limit = services.settings.text_chars
     text = model.draft(conversation, actor, client_msg_id, EntryType.TEXT, body, None, limit)
     draft = msgspec.structs.replace(text, type=EntryType.EDIT, target=seq)
-    return await _operate(services, draft, lambda original: model.permit_edit(original, actor), committed)
+    return await _operate(services, actor, draft, lambda original: model.permit_edit(original, actor), committed)
 
 
 async def recall(
@@ -47,7 +47,10 @@ async def recall(
     body: bytes,
     committed: Committed = lambda appended: None,
 ) -> Appended:
-    """Take an entry back. A repetition answers the first ack. Raises `Refusal`; `ValidationError` for the body."""
+    """Take an entry back. A repetition answers the first ack. Raises `Refusal`; `ValidationError` for the body.
+
+    Readers of a broadcast write nothing, staff among them: what the hub said there it takes back itself, at their word.
+    """
     content = msgspec.json.decode(body, type=RecallBody)
     draft = Draft(
         conversation=conversation,
@@ -57,19 +60,23 @@ async def recall(
         body=msgspec.json.encode(content),
         target=seq,
     )
+    if role in STAFF_ROLES and await _is_broadcast(services, conversation):
+        # Under an id of the hub's own, which says at whose word.
+        draft = msgspec.structs.replace(draft, sender=SYSTEM, client_msg_id=f"{actor}:{client_msg_id}")
 
     def permit(original: Original | None) -> None:
         window_s = services.settings.recall_s
         model.permit_recall(original, actor, role, content.reason, services.clock.now(), window_s)
 
-    return await _operate(services, draft, permit, committed)
+    return await _operate(services, actor, draft, permit, committed)
 
 
-async def _operate(services: Messaging, draft: Draft, permit: Permit, committed: Committed) -> Appended:
+async def _operate(services: Messaging, actor: str, draft: Draft, permit: Permit, committed: Committed) -> Appended:
+    """`actor`: who must be in the conversation; the draft's sender, but where the hub writes it."""
     assert draft.target is not None
-    key = await _key(services, draft)
+    key = await _key(services, actor, draft)
     async with services.database.transaction() as connection:
-        _, member = await locked(connection, draft.conversation, draft.sender)
+        _, member = await locked(connection, draft.conversation, actor)
         # A retry comes before the rules: it may arrive after the window, or after what it did made it impossible.
         if not await store.is_used(connection, draft.conversation, draft.sender, draft.client_msg_id):
             seen = permit_seen(member)
@@ -88,13 +95,21 @@ async def _operate(services: Messaging, draft: Draft, permit: Permit, committed:
     return appended
 
 
-async def _key(services: Messaging, draft: Draft) -> DataKey:
+async def _is_broadcast(services: Messaging, conversation: str) -> bool:
+    if not is_id(conversation):
+        raise not_found()
+    async with services.database.transaction() as connection:
+        found = await store.conversation(connection, conversation)
+    return found is not None and found.kind == Kind.BROADCAST
+
+
+async def _key(services: Messaging, actor: str, draft: Draft) -> DataKey:
     """Taken before the lock, because making one uses a connection that appends waiting for that lock could hold."""
     if not is_id(draft.conversation):
         raise not_found()
     async with services.database.transaction() as connection:
         found = await store.conversation(connection, draft.conversation)
-        member = await store.member(connection, draft.conversation, draft.sender)
+        member = await store.member(connection, draft.conversation, actor)
     if found is None or member is None:
         raise not_found()
-    return await services.sealer.key_for(found.seals_for(draft.sender))
+    return await services.sealer.key_for(found.seals_for(None if draft.sender == SYSTEM else draft.sender))

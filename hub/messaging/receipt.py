@@ -11,6 +11,7 @@ from hub.messaging.retry import TRANSIENT
 from hub.platform.error import ErrorCode, Refusal
 
 Done = Callable[[Refusal | None], None]
+Moved = Callable[[str, str, int], None]
 
 # Rows are locked in one order everywhere, so two processes that mark the same people cannot deadlock.
 _MARK = """
@@ -51,8 +52,16 @@ class _Mark:
 class Receipts:
     """One row per (conversation, user) however many devices report; bounded by the members there are."""
 
-    def __init__(self, pool: asyncpg.Pool, announcer: Announcer, batch: int) -> None:
+    def __init__(
+        self,
+        pool: asyncpg.Pool,
+        announcer: Announcer,
+        batch: int,
+        on_read: Moved = lambda user, conversation, seq: None,
+    ) -> None:
+        """`on_read(user, conversation, read_seq)` is called after each commit that moved a member's cursors; it must not wait."""
         self._pool = pool
+        self._on_read = on_read
         self._announcer = announcer
         self._batch = batch
         self._marks: dict[tuple[str, str], _Mark] = {}
@@ -108,6 +117,8 @@ class Receipts:
                 self._part(user, conversation, mark, until)
                 continue
             self._tell({(conversation, user): mark}, None)
+            if read_seq is not None:
+                self._on_read(user, conversation, read_seq)
             if delivered_seq is not None:  # somebody who was removed reads for themselves only
                 self._announcer.receipt_moved(conversation, version, user, delivered_seq, read_seq)
         self._tell(marks, Refusal(ErrorCode.NOT_FOUND, fields={"conversation": "unknown, or you are not a member"}))

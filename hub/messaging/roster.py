@@ -80,11 +80,12 @@ _ACQUAINTED = """
 SELECT t.a::text, t.b::text FROM unnest($1::uuid[], $2::uuid[]) AS t(a, b)
 WHERE EXISTS (
   SELECT 1 FROM members m JOIN members o ON o.conversation = m.conversation AND o.user_id = t.b AND o.to_seq IS NULL
+  JOIN conversations c ON c.id = m.conversation AND c.kind <> 'broadcast'
   WHERE m.user_id = t.a AND m.to_seq IS NULL)
 """
 
 
 async def acquainted(pool: asyncpg.Pool, pairs: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
-    """Those pairs of people who are in some conversation together now. One statement."""
+    """Those pairs of people who are in some conversation together now; having been told the same is none. One statement."""
     rows = await pool.fetch(_ACQUAINTED, [a for a, _ in pairs], [b for _, b in pairs])
     return {(row[0], row[1]) for row in rows}

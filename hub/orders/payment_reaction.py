@@ -4,13 +4,12 @@ from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub.messaging import actions as messaging
-from hub.messaging import posting
-from hub.messaging.actions import Messaging, Outcome
+from hub.messaging.actions import Outcome
 from hub.messaging.model import CardBody
+from hub.notices.actions import Notices, notify, tell_all
+from hub.notices.draft import Draft
 from hub.orders import store
 from hub.orders.payment_event import RefundFailed, RefundSucceeded
-from hub.platform.error import Refusal
 from hub.platform.outbox import AfterCommit, Outbox
 
 ARRIVED = "退款已到账"
@@ -21,7 +20,7 @@ FAILED_FOR_STAFF = "退款失败，请处理"
 class PaymentReactions:
     """One per process."""
 
-    def __init__(self, services: Messaging) -> None:
+    def __init__(self, services: Notices) -> None:
         self._services = services
 
     def subscribe(self, outbox: Outbox) -> None:
@@ -46,18 +45,11 @@ class PaymentReactions:
         outcomes: list[Outcome] = []
         for user, said in titles.items():
             body = CardBody(card="order", id=order.id, title=said, summary=order.order_no)
-            name = f"{type(happened).__name__}-{happened.refund}"
-            outcomes += await self._post(connection, user, body, name)
-        return partial(self._after, outcomes)
-
-    async def _post(self, connection: AsyncConnection, user: str, body: CardBody, name: str) -> list[Outcome]:
-        try:
-            return list(await posting.post_to_inbox(self._services, connection, user, body, name))
-        except Refusal as refusal:
-            if refusal.text != "erased":
-                raise
-            return []  # to somebody whose key is destroyed nothing is said any more
-
-    def _after(self, outcomes: list[Outcome]) -> None:
-        for outcome in outcomes:
-            messaging.tell(self._services, outcome)
+            draft = Draft(
+                user=user,
+                dedupe_key=f"{type(happened).__name__}-{happened.refund}",
+                subject=f"order:{order.id}",
+                values={"orderNo": order.order_no},
+            )
+            outcomes += await notify(self._services, connection, "order", draft, body)
+        return partial(tell_all, self._services, outcomes)

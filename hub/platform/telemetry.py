@@ -3,11 +3,12 @@
 import logging
 import re
 import sys
-from collections.abc import MutableMapping
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
 from typing import Any, TextIO
 
 import structlog
-from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client import CONTENT_TYPE_LATEST, start_http_server
 from prometheus_client.exposition import generate_latest
 from structlog.typing import Processor
 
@@ -38,6 +39,21 @@ _QUIET = (
 def exposition() -> tuple[bytes, str]:
     """The metrics in Prometheus' text format, and their content type."""
     return generate_latest(), CONTENT_TYPE_LATEST
+
+
+@contextmanager
+def serve_metrics(host: str, port: int) -> Iterator[None]:
+    """The metrics of a process that serves nothing else, on a thread of its own; port 0: none. `OSError` when it is taken."""
+    if not port:
+        yield
+        return
+    server, thread = start_http_server(port, host)
+    try:
+        yield
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
 
 def configure_logging(chosen: settings.Log, stream: TextIO = sys.stderr) -> None:

@@ -13,12 +13,13 @@ from prometheus_client import Counter
 from hub.messaging.model import Entry
 from hub.messaging.port import MemberChange
 from hub.messaging.roster import Roster, Rosters
+from hub.notices.news import News
 from hub.platform.clock import Clock
 from hub.realtime.codec import encode_json
 from hub.realtime.connection import Connection
 from hub.realtime.frame import Broadcast
 from hub.realtime.hint import Hint, HintKind, pack, unpack
-from hub.realtime.protocol import Membership, Receipt, ServerFrame
+from hub.realtime.protocol import Membership, Notice, Receipt, ServerFrame
 from hub.realtime.registry import Registry
 from hub.realtime.room import Rooms
 from hub.realtime.told import KEPT_S, Told
@@ -108,7 +109,7 @@ class Fanout:
         """Each is told their own; the others all of them, or only the newest version where that would be too many frames."""
         shown = changes if len(changes) * len(told) <= MEMBERSHIPS_TOLD else changes[-1:]
         for change in changes:
-            broadcast = Broadcast([encode_json(_membership(change))])
+            broadcast = Broadcast([encode_json(membership_of(change))])
             own = HintKind.LEAVE if change.to_seq is not None else HintKind.MEMBERSHIP
             self._to_user(change.user, broadcast, own, change)
             self._place(change.user, own, change.conversation, change.members_version, change.from_seq)
@@ -116,6 +117,12 @@ class Fanout:
                 if user != change.user:
                     self._to_user(user, broadcast, HintKind.OTHERS, change)
                     self._place(user, HintKind.OTHERS, change.conversation, change.members_version, change.from_seq)
+
+    def noticed(self, news: Sequence[News]) -> None:
+        """Each to the sockets of whom it is for, on every node. Never waits."""
+        for each in news:
+            frame = Notice(**{name: getattr(each, name) for name in Notice.__struct_fields__})
+            self._to_user(each.user, Broadcast([encode_json(frame)]), HintKind.FACT)
 
     def typing(self, conversation: str, user: str, frame: ServerFrame) -> None:
         """Tell the others, if the roster is at hand and they are few; typing is never worth a read."""
@@ -263,7 +270,7 @@ class Fanout:
             self._later(self._load(conversation))
 
 
-def _membership(change: MemberChange) -> Membership:
+def membership_of(change: MemberChange) -> Membership:
     return Membership(
         conversation=change.conversation,
         user=change.user,

@@ -10,6 +10,8 @@ from hub.messaging.history import History
 from hub.messaging.listing import Listing
 from hub.messaging.receipt import Receipts
 from hub.messaging.roster import Rosters, acquainted
+from hub.notices.bell import Bell
+from hub.notices.withdrawal import Withdrawals
 from hub.platform.clock import Clock
 from hub.platform.database import Database
 from hub.platform.identifier import new_id
@@ -70,7 +72,9 @@ class Node:
             self.crew.start,
         )
         self.collector = Collector(database.append, sealer, self._rosters, self.fanout, clock, settings.messaging)
-        self.receipts = Receipts(database.append, self.fanout, settings.messaging.batch)
+        self.withdrawals = Withdrawals(database.append, self.fanout.noticed)
+        self.bell = Bell(pool, self.fanout.noticed)
+        self.receipts = Receipts(database.append, self.fanout, settings.messaging.batch, self.withdrawals.note)
         self.history = History(pool, sealer, large)
         self.listing = Listing(pool, sealer, self.history)
         self.messaging = Messaging(database, sealer, clock, self.fanout, settings.messaging)
@@ -105,6 +109,8 @@ class Node:
         self.healer.lost()
         supervisor.run("append", self.collector.run)
         supervisor.run("receipts", self.receipts.run)
+        supervisor.run("withdrawals", self.withdrawals.run)
+        supervisor.run("begun notices", self.bell.run)
         supervisor.run("digests", self.digests.run)
         supervisor.run("broker", self.broker.run)
         supervisor.run("presence", self.presence.run)

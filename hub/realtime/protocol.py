@@ -211,6 +211,19 @@ class Membership(ServerFrame, frozen=True, tag="membership", kw_only=True, omit_
     read_only: bool = False
 
 
+class Notice(ServerFrame, frozen=True, tag="notice", kw_only=True, omit_defaults=True):
+    """A notice of one's own begins (`open`) or was `seen`. `unread`: of one's inbox now; what has a lower `version` is older."""
+
+    notice: str
+    class_: str = msgspec.field(name="class")
+    state: str
+    conversation: str | None = None
+    seq: int | None = None
+    unread: int
+    version: int
+    at: str
+
+
 class Gap(ServerFrame, frozen=True, tag="gap", kw_only=True):
     """Entries from `from` on may be missing here: fetch them."""
 
@@ -242,7 +255,9 @@ class Failed(ServerFrame, frozen=True, tag="failed", kw_only=True):
     retry_after_ms: int | None
 
 
-Fact = Welcome | Ack | Entry | Page | Ok | Receipt | Typed | Presence | Membership | Gap | Pong | Drain | Failed
+Fact = (
+    Welcome | Ack | Entry | Page | Ok | Receipt | Typed | Presence | Membership | Notice | Gap | Pong | Drain | Failed
+)
 
 
 def schema_types() -> tuple[Any, Any]:  # Any: typing unions, which mypy has no type for

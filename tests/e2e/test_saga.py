@@ -7,7 +7,6 @@ done by the real code in this process, which then goes no further. Instead of wa
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -30,7 +29,7 @@ from hub.platform.identifier import new_id
 from hub.platform.outbox import Outbox
 from hub.platform.settings import Settings
 from hub.security.keyring import create_key_file
-from tests.hub_process import ROOT, HubProcess
+from tests.hub_process import Helper, HubProcess
 from tests.standins.wechatpay import APP_ID, WechatPayStandin
 
 WAIT_S = 20.0
@@ -46,42 +45,6 @@ _SCHEDULE = """
 INSERT INTO doctor_schedules (id, provider, weekday, starts, ends, slot_minutes, capacity, valid_from)
 SELECT gen_random_uuid(), $1, n, '08:00', '20:00', 30, 1, DATE '2020-01-01' FROM generate_series(1, 7) n
 """
-
-
-class Helper:
-    """One `hub work` or `hub schedule`."""
-
-    def __init__(self, command: str, log: Path, environment: dict[str, str]) -> None:
-        self._command = command
-        self._log = log
-        self._environment = {**os.environ, **environment, "PYTHONPATH": str(ROOT)}
-        self._process: asyncio.subprocess.Process | None = None
-
-    async def start(self) -> None:
-        with self._log.open("ab") as output:
-            self._process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-m",
-                "hub",
-                self._command,
-                cwd=ROOT,
-                env=self._environment,
-                stdout=output,
-                stderr=output,
-            )
-
-    def shoot(self) -> None:
-        """As a power cut; may be called from any thread."""
-        assert self._process is not None
-        os.kill(self._process.pid, signal.SIGKILL)
-
-    async def end(self) -> None:
-        if self._process is None:
-            return
-        with suppress(ProcessLookupError):
-            self._process.kill()
-        await self._process.wait()
-        self._process = None
 
 
 @dataclass

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from typing import Any
 
 import httpx
@@ -115,7 +116,9 @@ async def open_core(
         parts["accounts"] = Accounts(
             database, KEYRING, chosen.accounts, DevelopmentSender(), DevelopmentWechat(), revoked, clock
         )
-        transport = httpx.ASGITransport(_app(parts, Gate(KEYRING, revoked, limits, clock)))
+        # From an address of its own: the limits of one hub's callers are not another's.
+        address = str(IPv4Address(0x0A000000 + secrets.randbelow(2**24)))
+        transport = httpx.ASGITransport(_app(parts, Gate(KEYRING, revoked, limits, clock)), client=(address, 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://hub.test") as client:
             yield CoreHub(client, ground, parts, clock, announced)
 

@@ -106,14 +106,14 @@ async def test_settings_are_named_when_they_are_bad(installed: pytest.MonkeyPatc
 
 async def test_an_address_is_named_when_it_is_none(installed: pytest.MonkeyPatch) -> None:
     """A line each, without what was written: it may hold a password."""
-    installed.setenv("HUB__DATABASE__URL", "secret")
-    installed.setenv("HUB__REDIS__URL", "secret")
+    installed.setenv("HUB__DATABASE__URL", "verborgen")
+    installed.setenv("HUB__REDIS__URL", "verborgen")
     code, said = await report()
 
     assert code == 1
     assert "✗ PostgreSQL: database.url is no address" in said
     assert "✗ Redis: redis.url is no address" in said
-    assert "secret" not in said
+    assert "verborgen" not in said
 
 
 async def test_nothing_is_made_when_there_is_no_data_folder_yet(installed: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from hub.platform.identifier import new_id
 from hub.platform.settings import Settings
 from hub.security.keyring import create_key_file
 from scheduler import ticker
+from scheduler.notice_sweep import open_notice_sweeps
 from workers import worker
 from workers.queue import open_queue
 
@@ -99,8 +100,8 @@ async def test_sweep_goes_on_when_it_has_failed(chosen: Settings, database: Data
             raise OSError("away")
 
     beat.set()
-    async with open_queue(chosen.redis) as queue:
-        services = ticker.Services(chosen, database, queue, SystemClock())
+    async with open_queue(chosen.redis) as queue, open_notice_sweeps(chosen, database, SystemClock()) as notices:
+        services = ticker.Services(chosen, database, queue, SystemClock(), notices)
         with pytest.raises(OSError, match="away"):
             await ticker.sweeping(services, beat, sweep)
         assert beat.is_set()

@@ -59,6 +59,8 @@ def test_every_command_explains_itself() -> None:
         "import",
         "keys",
         "audit",
+        "notices",
+        "broadcast",
         "chat",
     ):
         result = CliRunner().invoke(cli, [name, "--help"])

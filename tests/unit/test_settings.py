@@ -28,7 +28,7 @@ def test_the_environment_wins_when_both_are_set(tmp_path: Path) -> None:
     ("section", "key", "value", "possible"),
     [
         ("attachments", "store", "ftp", "local, s3"),
-        ("accounts", "sms_sender", "aliyun", "development"),
+        ("accounts", "sms_sender", "aliyun", "development, sms"),
         ("log", "level", "foo", "debug, info, warning, error"),
         ("log", "format", "xml", "console, json"),
     ],
@@ -45,6 +45,15 @@ def test_an_unknown_choice_is_refused_with_what_is_possible(
         load(tmp_path / "config.toml", {})
 
     assert "\n" not in str(found.value)
+
+
+def test_codes_are_not_shown_where_they_can_be_sent() -> None:
+    """The development sender beside a real one stops every command."""
+    with pytest.raises(BadSettings, match=r"accounts\.sms_sender"):
+        load(None, {"HUB__SMS__PROVIDERS": "aliyun"})
+
+    sent = load(None, {"HUB__SMS__PROVIDERS": "aliyun", "HUB__ACCOUNTS__SMS_SENDER": "sms"})
+    assert sent.accounts.sms_sender == "sms"
 
 
 @pytest.mark.parametrize("name", ["HUB__SERVER__PROT", "HUB__SEVER__PORT", "HUB__PORT"])

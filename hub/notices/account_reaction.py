@@ -1,6 +1,5 @@
-"""What people hear of what happens between accounts: who is asked for a relation finds it in the inbox."""
+"""What people hear of what happens between accounts: who is asked for a relation is told."""
 
-from collections.abc import Sequence
 from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -8,10 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub.accounts import relation_actions
 from hub.accounts.event import RelationAsked
 from hub.accounts.relation_actions import Asked
-from hub.messaging.actions import Messaging, Outcome, tell
 from hub.messaging.model import SystemBody
-from hub.messaging.posting import post_to_inbox
-from hub.platform.error import Refusal
+from hub.notices.actions import Notices, notify, tell_all
+from hub.notices.draft import Draft
 from hub.platform.outbox import AfterCommit, Outbox
 from hub.platform.text import text
 
@@ -19,7 +17,7 @@ from hub.platform.text import text
 class AccountReactions:
     """One per process."""
 
-    def __init__(self, services: Messaging) -> None:
+    def __init__(self, services: Notices) -> None:
         self._services = services
 
     def subscribe(self, outbox: Outbox) -> None:
@@ -31,18 +29,10 @@ class AccountReactions:
             return None
         body = SystemBody(event="relation_asked", note=_sentence(asked))
         # The entry's client id names the relation, so that a client can offer to accept it.
-        name = f"relation-asked:{happened.subject}"
-        try:
-            outcomes = await post_to_inbox(self._services, connection, asked.user, body, name)
-        except Refusal as refusal:
-            if refusal.text != "erased":
-                raise
-            return None  # to somebody whose key is destroyed nothing is said any more
-        return partial(self._tell, outcomes)
-
-    def _tell(self, outcomes: Sequence[Outcome]) -> None:
-        for outcome in outcomes:
-            tell(self._services, outcome)
+        draft = Draft(
+            user=asked.user, dedupe_key=f"relation-asked:{happened.subject}", subject=f"relation:{happened.subject}"
+        )
+        return partial(tell_all, self._services, await notify(self._services, connection, "system", draft, body))
 
 
 def _sentence(asked: Asked) -> str:

@@ -1,0 +1,37 @@
+"""Which lanes and shards have notices that are due; how much waits, for readiness and metrics."""
+
+from datetime import datetime
+
+import asyncpg
+import msgspec
+
+LANES = ("urgent", "normal", "bulk")
+SHARDS = 64  # the most there can be: those made when there were more shards are found too
+
+# A probe of the index for each lane and shard, whatever the backlog. With clock_timestamp(), which changes within a statement,
+# the time would be no condition of the index, and every waiting notice would be read.
+_OLDEST = """
+SELECT l.lane, s.shard, o.next_at FROM unnest($1::text[]) AS l(lane), generate_series(0, $2 - 1) AS s(shard),
+LATERAL (SELECT n.next_at FROM notices n WHERE n.lane = l.lane AND n.shard = s.shard AND n.next_at <= statement_timestamp()
+  ORDER BY n.next_at LIMIT 1) o
+"""
+
+
+class Backlog(msgspec.Struct, frozen=True):
+    """Since when the longest waiting notice of a lane is due; lanes without one are left out."""
+
+    lane: str
+    oldest: datetime
+
+
+async def due(pool: asyncpg.Pool) -> list[tuple[str, int]]:
+    """Lanes and shards with work."""
+    return [(row["lane"], row["shard"]) for row in await pool.fetch(_OLDEST, list(LANES), SHARDS)]
+
+
+async def backlog(pool: asyncpg.Pool) -> list[Backlog]:
+    """How far behind each lane is."""
+    oldest: dict[str, datetime] = {}
+    for row in await pool.fetch(_OLDEST, list(LANES), SHARDS):
+        oldest[row["lane"]] = min(oldest.get(row["lane"], row["next_at"]), row["next_at"])
+    return [Backlog(lane, at) for lane, at in oldest.items()]
