@@ -56,7 +56,7 @@ class Target(msgspec.Struct, frozen=True):
 def bare_target(cores: Cores, history: bool) -> Iterator[Target]:
     """The `websockets` server."""
     command = [sys.executable, "-m", "bench.bare", *(["--history"] if history else [])]
-    with _child(command, dict(os.environ), subprocess.PIPE, cores) as process:
+    with child(command, dict(os.environ), subprocess.PIPE, cores) as process:
         port = _read_port(process)
         yield Target(_HOST, port, {SERVER: process.pid}, lambda layout: {person.user: "-" for person in layout.people})
 
@@ -110,15 +110,16 @@ def hub_target(storage: Storage, cores: Cores) -> Iterator[Target]:
     env |= {"HUB__SERVER__HOST": _HOST, "HUB__SERVER__PORT": str(port), "HUB__DATA__DIR": str(storage.folder)}
     env |= {"HUB__DATABASE__URL": storage.database_url, "HUB__REDIS__URL": storage.redis_url}
     log = storage.folder / "server.log"
-    with log.open("wb") as output, _child([sys.executable, "-m", "hub", "serve"], env, output, cores) as process:
+    with log.open("wb") as output, child([sys.executable, "-m", "hub", "serve"], env, output, cores) as process:
         _wait_ready(process, port, log)
         yield Target(_HOST, port, storage.processes | {SERVER: process.pid}, storage.admit)
 
 
 @contextmanager
-def _child(
+def child(
     command: list[str], env: dict[str, str], output: IO[bytes] | int, cores: Cores
 ) -> Iterator["subprocess.Popen[bytes]"]:
+    """A process on the server's core, which ends with the block, or with this process."""
     process = subprocess.Popen(
         command,
         env=env,
