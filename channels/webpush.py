@@ -47,9 +47,8 @@ class Webpush:
 
     def bucket(self, message: Message) -> Bucket:
         """One for each push service."""
-        try:
-            origin = checked_endpoint(message.address.value, self._chosen.hosts)
-        except Refusal:
+        origin = _origin_of(message.address.value, self._chosen.hosts)
+        if origin is None:
             return Bucket(self.provider, self._chosen.per_s)  # nothing of it will be sent
         return Bucket(f"{self.provider}:{origin}", self._chosen.per_s)
 
@@ -59,9 +58,8 @@ class Webpush:
 
     async def send(self, message: Message) -> Outcome:
         """Once; but a service that finds it too long has not taken it, and gets a short one within the same time."""
-        try:
-            origin = checked_endpoint(message.address.value, self._chosen.hosts)
-        except Refusal:
+        origin = _origin_of(message.address.value, self._chosen.hosts)
+        if origin is None:
             return ELSEWHERE
         try:
             return await self._send(message, origin)
@@ -137,6 +135,15 @@ def _sealed(message: Message, plain: bytes) -> bytes:
         raise ValueError("too long")
     extra = message.address.extra
     return bytes(_pusher(extra.get("p256dh", ""), extra.get("auth", "")).encode(plain, "aes128gcm")["body"])
+
+
+@lru_cache(maxsize=4096)
+def _origin_of(endpoint: str, hosts: str) -> str | None:
+    """None where `hosts` does not name it. Asked several times for each message."""
+    try:
+        return checked_endpoint(endpoint, hosts)
+    except Refusal:
+        return None
 
 
 @lru_cache(maxsize=4096)

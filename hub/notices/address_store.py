@@ -33,11 +33,17 @@ WHERE channel = :channel AND value = :value AND gone_at IS NULL AND user_id <> C
   AND (channel = 'email' OR channel = 'webpush' AND extra = CAST(:extra AS jsonb))
 """)
 # WeCom's user ids know no case (developer.work.weixin.qq.com, path/90236); endpoints do, and mailboxes are in lower case here.
-_HELD = text("""
+_HELD = {
+    channel: text(f"""
 SELECT true FROM notice_addresses
-WHERE channel = :channel AND gone_at IS NULL AND user_id <> CAST(:user AS uuid)
-  AND (value = :value OR channel = 'wecom' AND lower(value) = lower(:value))
-""")
+WHERE channel = '{channel}' AND {same} AND gone_at IS NULL AND user_id <> CAST(:user AS uuid)
+""")  # noqa: S608 - constants only
+    for channel, same in (
+        ("webpush", "value = :value"),
+        ("email", "value = :value"),
+        ("wecom", "lower(value) = lower(:value)"),
+    )
+}
 # The row that stays is the person's own for the same value: its id goes on in the ledger.
 _BIND = text("""
 INSERT INTO notice_addresses (id, user_id, channel, value, extra, session_id)
@@ -139,7 +145,7 @@ async def bind(
     row["extra"] = msgspec.json.encode(extra or {}).decode()
     await connection.execute(_LOCK, {"key": f"notice address {channel} {value.lower()}"})
     await connection.execute(_UNBIND, row)
-    if (await connection.execute(_HELD, row)).first() is not None:
+    if (await connection.execute(_HELD[channel], row)).first() is not None:
         raise Refusal(ErrorCode.CONFLICT, fields=_TAKEN[channel])
     return str((await connection.execute(_BIND, row)).scalar_one())
 

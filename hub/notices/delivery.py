@@ -30,7 +30,8 @@ from hub.platform.supervisor import describe
 
 CLAIM = 128  # notices of one statement
 DRAIN_S = 8.0  # a job claims for so long, then another goes on: arq ends a job after `worker.timeout_s`
-FULL_S = 0.5  # how soon is looked again where a provider has all the places it may have
+FULL_S = 1.0  # how soon is looked again where a provider has all the calls it may have
+SLOW_S = 1.0  # a call that takes longer gives its place to others
 LOOK_S = 0.25  # while calls are under way, how often is looked for what became due meanwhile
 
 log = structlog.get_logger("hub.notices")
@@ -62,7 +63,7 @@ class Delivery:
         self._settings = chosen
         self._long_term = long_term
         self._busy: dict[str, int] = defaultdict(int)
-        self._calling: dict[str, int] = defaultdict(int)
+        self._slow: dict[str, int] = defaultdict(int)
         self._freed = asyncio.Event()
         self._stopping = False
         self._draining: set[tuple[str, int]] = set()
@@ -150,15 +151,8 @@ class Delivery:
         except Exception as error:
             log.warning("notices not begun", lane=lane, notices=left, error=describe(error))
         finally:
-            for plan in waiting:
-                self._hang_up(plan)
             for _ in range(left):
                 self._free(lane)
-
-    def _hang_up(self, plan: Plan) -> None:
-        """The places that its calls had at their providers."""
-        for _, message, channel in plan.calls:
-            self._calling[channel.bucket(message).name] -= 1
 
     # Deciding
 
@@ -181,7 +175,7 @@ class Delivery:
     async def _limit(self, plans: Sequence[Plan]) -> None:
         """Keep what the providers' limits allow, and say until when the rest waits. One question per bucket.
 
-        One provider may have half of the places of this process at most: a slow one must not take those of the others.
+        Calls that take long leave their places to others; a provider that has `in_flight` of them gets no more for now.
         """
         wanted: dict[tuple[str, float, str], list[tuple[Plan, Send, Message, Channel]]] = defaultdict(list)
         for plan in plans:
@@ -195,12 +189,11 @@ class Delivery:
                 wanted[bucket.name, bucket.per_s, message.content.template].append((plan, send, message, channel))
         for (_, _, template), calls in wanted.items():
             bucket = calls[0][3].bucket(calls[0][2])
-            free = max(0, self._settings.in_flight // 2 - self._calling[bucket.name])
-            allowed = await self._limits.take(bucket, min(len(calls), free), template) if free else Allowed(0, FULL_S)
+            is_stuck = self._slow[bucket.name] >= self._settings.in_flight
+            allowed = Allowed(0, FULL_S) if is_stuck else await self._limits.take(bucket, len(calls), template)
             for number, (plan, send, message, channel) in enumerate(calls):
                 if number < allowed.count:
                     plan.calls.append((send, message, channel))
-                    self._calling[bucket.name] += 1
                 else:
                     plan.hold(send, allowed.wait_s or FULL_S)
 
@@ -217,13 +210,26 @@ class Delivery:
     # Doing
 
     async def _finish_one(self, lane: str, plan: Plan, begun: dict[str, datetime]) -> None:
+        let_go = asyncio.get_running_loop().call_later(SLOW_S, self._let_go, lane, plan)
         try:
             await self._finish(plan, begun)
         except Exception:  # as above; what it sent is `unknown` when its lease ends
             log.exception("notice not finished", notice=plan.claimed.notice.id)
         finally:
-            self._hang_up(plan)
-            self._free(lane)
+            let_go.cancel()
+            if plan.is_slow:
+                self._count_slow(plan, -1)
+            else:
+                self._free(lane)
+
+    def _let_go(self, lane: str, plan: Plan) -> None:
+        plan.is_slow = True
+        self._count_slow(plan, 1)
+        self._free(lane)
+
+    def _count_slow(self, plan: Plan, by: int) -> None:
+        for _, message, channel in plan.calls:
+            self._slow[channel.bucket(message).name] += by
 
     async def _finish(self, plan: Plan, begun: dict[str, datetime]) -> None:
         made = [

@@ -30,6 +30,8 @@ class Plan:
     writer: Writer
     began: float = 0.0
     """The worker's monotonic time at the claim: times that are written down go on from the database's."""
+    is_slow: bool = False
+    """It takes so long that its place was given to another."""
     is_left: bool = False
     """Nothing is decided here: a newer process will."""
     calls: list[tuple[Send, Message, Channel]] = field(default_factory=list)

@@ -21,6 +21,7 @@ async def user(database: Database) -> AsyncIterator[str]:
     await database.log.execute("INSERT INTO users (id, wechat_openid) VALUES ($1, 'o-' || $2)", who, who)
     yield who
     await database.log.execute("DELETE FROM users WHERE id = $1", who)
+    await database.log.execute("DELETE FROM wechat_quotas WHERE openid = 'o-' || $1", who)
 
 
 async def address(database: Database, user: str, gone: timedelta | None, count: int = 1) -> list[str]:
