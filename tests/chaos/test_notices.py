@@ -1,6 +1,6 @@
 """Notices while workers die, Valkey is flushed and restarted, and providers answer with everything they have (P6, P8, P9).
 
-`HUB_CHAOS_NOTICES` sets how many people are away (300), `HUB_CHAOS_SEED` repeats a run's choices.
+`HUB_CHAOS_NOTICES` sets how many people are away (200), `HUB_CHAOS_SEED` repeats a run's choices.
 """
 
 import asyncio
@@ -41,7 +41,7 @@ async def test_every_notice_ends_and_none_comes_twice_or_after_the_reading_when_
     data_folder: Path,
 ) -> None:
     """P6, P8, P9: one notice each, all terminal, nothing sent after seen, nothing twice where a provider can tell, no SMS twice."""
-    count = int(os.environ.get("HUB_CHAOS_NOTICES", "300"))
+    count = int(os.environ.get("HUB_CHAOS_NOTICES", "200"))
     seed = int(os.environ.get("HUB_CHAOS_SEED", "0")) or random.SystemRandom().randrange(1 << 30)
     folder = data_folder / "notices"
     folder.mkdir(mode=0o711)

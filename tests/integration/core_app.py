@@ -1,8 +1,8 @@
 """The core over HTTP without sockets: all its handlers on the real database and Redis, with a clock that tests move."""
 
 import secrets
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
@@ -118,21 +118,49 @@ async def open_core(
         )
         # From an address of its own: the limits of one hub's callers are not another's.
         address = str(IPv4Address(0x0A000000 + secrets.randbelow(2**24)))
-        transport = httpx.ASGITransport(_app(parts, Gate(KEYRING, revoked, limits, clock)), client=(address, 1))
-        async with httpx.AsyncClient(transport=transport, base_url="http://hub.test") as client:
-            yield CoreHub(client, ground, parts, clock, announced)
+        with _lent(parts, Gate(KEYRING, revoked, limits, clock)) as app:
+            transport = httpx.ASGITransport(app, client=(address, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://hub.test") as client:
+                yield CoreHub(client, ground, parts, clock, announced)
 
 
-def _app(parts: dict[str, Any], gate: Gate) -> Any:  # Any: Litestar's and httpx's idea of an ASGI scope differ
-    def provide(part: object) -> Provide:
-        return Provide(lambda: part, sync_to_thread=False)
+class Stand:
+    """What an application stands on at the moment: building one takes longer than most tests, so it serves many in turn."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self.parts: Mapping[str, object] = {}
+        self.gate: Any = None  # Any: a Gate, once it is lent
+        self.app = _app(self, names)
+
+    async def admit(self, connection: Any, handler: Any) -> None:  # Any: as the gate's
+        await self.gate.admit(connection, handler)
+
+
+_free: list[Stand] = []
+
+
+@contextmanager
+def _lent(
+    parts: Mapping[str, object], gate: Gate
+) -> Iterator[Any]:  # Any: Litestar's and httpx's idea of an ASGI scope differ
+    stand = _free.pop() if _free else Stand(parts)
+    stand.parts, stand.gate = parts, gate
+    try:
+        yield stand.app
+    finally:
+        _free.append(stand)
+
+
+def _app(stand: Stand, names: Iterable[str]) -> Any:
+    def provide(name: str) -> Provide:
+        return Provide(lambda: stand.parts[name], sync_to_thread=False)
 
     router = Router(
         "/api/v1",
         route_handlers=[*accounts_api.handlers, *handlers],
-        guards=[build_guard(gate)],
+        guards=[build_guard(stand)],  # type: ignore[arg-type]  # it asks the gate of the moment
         dependencies={
-            **{name: provide(part) for name, part in parts.items()},
+            **{name: provide(name) for name in names},
             "principal": Provide(principal_of, sync_to_thread=False),
         },
     )
