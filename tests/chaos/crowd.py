@@ -14,6 +14,7 @@ from clients.terminal.account import Account, Refused
 from clients.terminal.client import HubClient
 from clients.terminal.view import View
 from hub.messaging.model import Entry
+from hub.messaging.retry import TRANSIENT
 from hub.realtime.protocol import Ack, Fact, Page
 from tests.hub_process import HubProcess
 
@@ -138,7 +139,7 @@ class Doorkeeper:
             self._account.url = self._dice.choice(servers).url
             with contextlib.suppress(Refused, httpx.HTTPError):
                 await self._account.signed(method, f"/conversations/{room}/members", {"members": [user]})
-            with contextlib.suppress(OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            with contextlib.suppress(*TRANSIENT, asyncpg.PostgresError):
                 row = await self._place(room, user)
                 if (row["to_seq"] is not None) == (method == "DELETE"):
                     self.changes += 1
