@@ -117,7 +117,6 @@ class Claimed(msgspec.Struct, frozen=True):
     attempts: list[Attempt]
     now: datetime
     lease: str
-    openid: str | None
 
 
 async def claim(
@@ -176,7 +175,7 @@ def _claimed(row: asyncpg.Record, lease: str) -> Claimed:
     fields = {name: row[name] for name in Notice.__struct_fields__}
     notice = Notice(**{**fields, "state": State(row["state"])})
     attempts = [msgspec.convert(each, Attempt) for each in row["attempts"] or ()]
-    return Claimed(notice, _person(row), attempts, row["now"], lease, row["wechat_openid"])
+    return Claimed(notice, _person(row), attempts, row["now"], lease)
 
 
 def _person(row: asyncpg.Record) -> Person:

@@ -8,10 +8,12 @@ from pathlib import Path
 import asyncpg
 import httpx
 import msgspec
+import pytest
 import pytest_asyncio
 
-from hub.notices.due import backlog, due
+from hub.notices.due import _OLDEST, LANES, SHARDS, backlog, due
 from hub.notices.notice_class import CLASSES, Step
+from hub.notices.store import _CLAIM
 from hub.platform import settings
 from hub.platform.clock import SystemClock
 from hub.platform.database import Database
@@ -149,3 +151,15 @@ async def test_worker_shows_its_metrics_where_it_is_asked_to(chosen: settings.Se
             page = (await http.get(f"http://127.0.0.1:{port}/metrics")).text
 
     assert "hub_notices_ended_total" in page
+
+
+@pytest.mark.parametrize("query", [_OLDEST, _CLAIM[_CLAIM.index("SELECT id") : _CLAIM.index("FOR UPDATE")]])
+async def test_looking_for_what_is_due_reads_no_notice_that_waits(database: Database, query: str) -> None:
+    """The time is a condition of the index: with one that changes within the statement, every waiting notice would be read."""
+    values = (list(LANES), SHARDS) if query is _OLDEST else ("normal", 0, 128)
+    async with database.log.acquire() as connection, connection.transaction():
+        for name in ("seqscan", "bitmapscan"):
+            await connection.execute(f"SET LOCAL enable_{name} = off")
+        plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {query}", *values))
+
+    assert [line for line in plan.splitlines() if "Index Cond" in line and "next_at <=" in line]
