@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import msgspec
 import pytest
 import pytest_asyncio
 
 from channels.port import Message, Outcome, Pause, Scope, Verdict
+from hub.notices.notice_class import CLASSES, Step
 from hub.notices.withdrawal import _SEE
 from hub.platform.database import Database
 from hub.platform.identifier import new_id
-from tests.integration.notice_scene import Post, ScriptedChannel, open_post
+from tests.integration.notice_scene import Post, ScriptedChannel, change_class, open_post
 
 
 class Desk:
@@ -637,3 +639,24 @@ async def test_as_many_are_under_way_as_may_be_however_many_shards_there_are(
         await asyncio.gather(*drains)
 
     assert len(channel.sent) <= 8
+
+
+async def test_step_that_waits_for_reading_is_not_made_when_it_was_read_in_this_moment(desk: Desk) -> None:
+    """P8, where a device that has it is not enough: the reading itself is what the last look sees."""
+    only = msgspec.structs.replace(CLASSES["chat"], ladder=[Step("webpush", unless="read")])
+    await change_class(desk.post.database, only)
+    patient, _, group = await away(desk, "webpush")
+    await desk.post.sweep()
+    limit = desk.post.delivery._limit
+
+    async def meanwhile(plans: object) -> None:
+        await limit(plans)  # type: ignore[arg-type]
+        await desk.post.cursor(patient, group, read=2)
+
+    desk.post.delivery._limit = meanwhile  # type: ignore[assignment,method-assign]
+    try:
+        await desk.post.deliver()
+    finally:
+        await desk.post.database.log.execute("DELETE FROM notice_classes")
+
+    assert desk.webpush.sent == []
