@@ -93,13 +93,16 @@ class Stage:
         return self._sockets[who]
 
     async def hear(self, who: str) -> dict[str, object]:
-        """The next frame, but for entries that this socket had before.
+        """The next frame, but for entries that this socket had before, or knew of by its welcome.
 
         What was committed just before somebody comes in may reach them from the log and then from the wire, too.
         """
         while True:
-            said: dict[str, object] = json.loads(await (await self.socket(who)).recv())
+            said: dict[str, Any] = json.loads(await (await self.socket(who)).recv())
             heard = self._heard.setdefault(who, set())
+            if said["op"] == "welcome":
+                for head in said["heads"].values():
+                    heard.update(range(1, head["seq"] + 1))
             if said["op"] != "entry" or said["seq"] not in heard:
                 heard.add(said.get("seq") if said["op"] == "entry" else None)
                 return said

@@ -34,6 +34,7 @@ class SmtpStandin:
     signed_in: list[str] = field(default_factory=list)
     released: asyncio.Event = field(default_factory=asyncio.Event)
     transports: set[asyncio.Transport] = field(default_factory=set)
+    tasks: list[asyncio.Task[None]] = field(default_factory=list)
 
     def settings(self, **changed: Any) -> settings.Email:
         """What a hub needs to talk to this server."""
@@ -83,6 +84,8 @@ class _Server(SMTP):
             transport.close()
             return
         super().connection_made(transport)
+        if self._handler_coroutine not in self.standin.tasks:  # STARTTLS makes the connection a second time
+            self.standin.tasks.append(self._handler_coroutine)
 
     def connection_lost(self, error: Exception | None) -> None:
         if self.session is not None:  # not with a connection that was refused
@@ -118,4 +121,7 @@ async def open_smtp(
         listening.close()
         for transport in standin.transports:
             transport.abort()
+        for task in standin.tasks:  # aiosmtpd leaves one behind when a handshake was broken off
+            task.cancel()
+        await asyncio.gather(*standin.tasks, return_exceptions=True)
         await listening.wait_closed()
