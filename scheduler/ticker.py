@@ -24,7 +24,10 @@ from hub.platform.clock import Clock, SystemClock
 from hub.platform.database import Database, open_database
 from hub.platform.settings import Settings
 from hub.platform.supervisor import Supervisor
+from hub.security.keyring import Keyring, load_keyring
+from hub.timers.firing import Firing
 from hub.webhooks import duty as webhook_duty
+from scheduler.due import open_firing
 from scheduler.notice_sweep import NoticeSweeps, open_notice_sweeps
 from workers.queue import Queue, open_queue
 
@@ -80,6 +83,12 @@ async def enqueue_interpretations(services: Services) -> None:
     """Reports that wait for the outside interpreter, or whose worker died."""
     for due in await interpretation_duty.due_interpretations(services.database, services.clock.now(), BATCH):
         await services.queue.enqueue("interpret_report", due.id, due.attempts)
+
+
+async def fire(firing: Firing, kind: str, _: Services) -> None:
+    """What must happen at a time, of this kind, until none is due."""
+    while await firing.fire(kind):
+        pass
 
 
 async def find_unreceived(services: Services) -> None:
@@ -147,8 +156,13 @@ async def forget_events(services: Services) -> None:
         log.info("handled events deleted", count=forgotten)
 
 
+def timer_sweeps(settings: Settings, firing: Firing) -> dict[str, tuple[float, Sweep]]:
+    """A loop for each kind of timer: none waits for a crowd of another."""
+    return {f"timers: {kind}": (settings.scheduler.fire_s, partial(fire, firing, kind)) for kind in firing.kinds}
+
+
 def sweeps(settings: Settings) -> dict[str, tuple[float, Sweep]]:
-    """Every duty: how often, and what."""
+    """Every other duty: how often, and what."""
     return {
         "orphaned attachments": (settings.scheduler.tick_s, enqueue_orphans),
         "payments": (settings.scheduler.tick_s, enqueue_payments),
@@ -169,22 +183,24 @@ def sweeps(settings: Settings) -> dict[str, tuple[float, Sweep]]:
 
 async def run(settings: Settings, clock: Clock | None = None) -> None:
     """Beat until cancelled. While PostgreSQL or Redis is away it starts again with growing pauses, and says so."""
+    keyring = load_keyring(settings)
     async with Supervisor() as supervisor:
-        supervisor.run("scheduler", partial(_schedule, settings, clock or SystemClock()))
+        supervisor.run("scheduler", partial(_schedule, settings, keyring, clock or SystemClock()))
         await asyncio.Event().wait()
 
 
-async def _schedule(settings: Settings, clock: Clock) -> None:
+async def _schedule(settings: Settings, keyring: Keyring, clock: Clock) -> None:
     """All duties on one set of connections. A sweep that fails is repeated with growing pauses; the others go on."""
     metronome = AsyncIOScheduler(timezone=UTC)
     async with (
         open_database(settings.database) as database,
         open_queue(settings.redis) as queue,
         open_notice_sweeps(settings, database, clock) as notices,
+        open_firing(settings, database, keyring, clock) as firing,
         Supervisor() as supervisor,
     ):
         services = Services(settings, database, queue, clock, notices)
-        for name, (every_s, sweep) in sweeps(settings).items():
+        for name, (every_s, sweep) in {**sweeps(settings), **timer_sweeps(settings, firing)}.items():
             beat = asyncio.Event()
             beat.set()  # the first sweep is now
             metronome.add_job(

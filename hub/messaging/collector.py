@@ -136,7 +136,7 @@ class Collector:
         try:
             keys = await self._repeatedly(lambda: self._keys([draft for draft, _ in items]))
             sealable = [(draft, done, key) for (draft, done), key in zip(items, keys, strict=True) if key is not None]
-            columns = _columns([(draft, key) for draft, _, key in sealable])
+            columns = sealed_columns([(draft, key) for draft, _, key in sealable])
             rows = await self._repeatedly(lambda: self._pool.fetch(_APPEND, *columns), alone) if sealable else []
         except asyncpg.LockNotAvailableError:
             return False
@@ -226,7 +226,7 @@ class Collector:
         return roster.seals_for(draft.sender, draft.conversation, SYSTEM) if roster else draft.sender
 
 
-def _columns(items: Sequence[tuple[Draft, DataKey]]) -> tuple[list[object], ...]:
+def sealed_columns(items: Sequence[tuple[Draft, DataKey]]) -> tuple[list[object], ...]:
     """The arguments of `append_entries`, bodies sealed."""
     rows = [
         (

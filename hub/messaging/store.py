@@ -3,10 +3,10 @@
 Appending in batches is `collector`'s, reading pages is `history`'s, receipts are `receipt`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
-import msgspec
 from sqlalchemy import (
     ARRAY,
     BigInteger,
@@ -15,6 +15,7 @@ from sqlalchemy import (
     DateTime,
     LargeBinary,
     MetaData,
+    Row,
     Table,
     Text,
     Uuid,
@@ -28,9 +29,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub.messaging.collector import context_of
+from hub.messaging.collector import sealed_columns
 from hub.messaging.conversation import Conversation, Member, Person
 from hub.messaging.model import Appended, Draft, EntryType, Original, Status, refusal_of
+from hub.platform.error import Refusal
 from hub.security.sealing import DataKey
 
 Id = Uuid(as_uuid=False)
@@ -262,30 +264,45 @@ async def mark_recalled(connection: AsyncConnection, conversation_id: str, seq: 
 
 
 _APPEND = text("""
-SELECT status, seq, created_at, members_version, recalled FROM append_entries(
-  ARRAY[CAST(:conversation AS uuid)], ARRAY[CAST(:sender AS uuid)], ARRAY[CAST(:client_msg_id AS text)],
-  ARRAY[CAST(:type AS text)], ARRAY[CAST(:target AS bigint)], ARRAY[CAST(:body AS bytea)],
-  ARRAY[CAST(:digest AS bytea)], ARRAY[CAST(:key AS uuid)], ARRAY[CAST(:attachment AS uuid)],
-  ARRAY[CAST(:on_behalf_of AS uuid)])
+SELECT status, seq, created_at, members_version, recalled FROM append_entries(CAST(:conversation AS uuid[]),
+  CAST(:sender AS uuid[]), CAST(:client_msg_id AS text[]), CAST(:type AS text[]), CAST(:target AS bigint[]), CAST(:body AS bytea[]),
+  CAST(:digest AS bytea[]), CAST(:key AS uuid[]), CAST(:attachment AS uuid[]), CAST(:on_behalf_of AS uuid[]))
 """)
 
 
 async def append(connection: AsyncConnection, draft: Draft, key: DataKey) -> Appended:
     """Seal and append one entry in the caller's transaction, by the same function as the hot path. Raises `Refusal`."""
-    context = context_of(draft.conversation, draft.sender, draft.client_msg_id)
-    row = (
-        await connection.execute(
-            _APPEND,
-            {
-                **msgspec.structs.asdict(draft),
-                "body": key.seal(draft.body, context),
-                "digest": key.digest(draft.body),
-                "key": key.id,
-            },
-        )
-    ).one()
+    (appended,) = await append_all(connection, [(draft, key)])
+    if isinstance(appended, Refusal):
+        raise appended
+    return appended
+
+
+async def append_all(connection: AsyncConnection, drafts: Sequence[tuple[Draft, DataKey]]) -> list[Appended | Refusal]:
+    """The same for many, in one call: what became of each."""
+    if not drafts:
+        return []
+    columns = dict(zip(_COLUMNS, sealed_columns(drafts), strict=True))
+    return [_appended(row) for row in await connection.execute(_APPEND, columns)]
+
+
+_COLUMNS = (
+    "conversation",
+    "sender",
+    "client_msg_id",
+    "type",
+    "target",
+    "body",
+    "digest",
+    "key",
+    "attachment",
+    "on_behalf_of",
+)
+
+
+def _appended(row: Row[Any]) -> Appended | Refusal:
     if row.status > Status.REPEATED:
-        raise refusal_of(row.status)
+        return refusal_of(row.status)
     return Appended(
         seq=row.seq,
         at=row.created_at,
@@ -293,3 +310,12 @@ async def append(connection: AsyncConnection, draft: Draft, key: DataKey) -> App
         members_version=row.members_version,
         recalled=row.recalled,
     )
+
+
+async def sealing_subjects(connection: AsyncConnection, conversations_: Collection[str]) -> dict[str, str]:
+    """Whose key seals what the hub says in these; unknown ones are left out."""
+    if not conversations_:
+        return {}
+    statement = select(*_CONVERSATION).where(conversations.c.id.in_(conversations_))
+    found = (Conversation(**row._mapping) for row in await connection.execute(statement))
+    return {each.id: each.seals_for(None) for each in found}

@@ -223,6 +223,7 @@ class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Scheduler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tick_s: Seconds = 5.0
+    fire_s: Seconds = 0.5
 
 
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -25,6 +25,7 @@ CACHE_S = 60.0  # a key destroyed on another node opens nothing here after this
 ROTATION_BATCH = 500
 
 _SELECT_BY_SUBJECT = "SELECT id, subject, wrapped, master_key FROM data_keys WHERE subject = $1"
+_SELECT_BY_SUBJECTS = "SELECT id, subject, wrapped, master_key FROM data_keys WHERE subject = ANY($1::uuid[])"
 _SELECT_BY_IDS = "SELECT id, subject, wrapped, master_key FROM data_keys WHERE id = ANY($1::uuid[])"
 _INSERT = """INSERT INTO data_keys (id, subject, wrapped, master_key) VALUES ($1, $2, $3, $4)
              ON CONFLICT (subject) DO NOTHING RETURNING id"""
@@ -134,6 +135,21 @@ class Sealer:
             loading.add_done_callback(lambda task: self._loaded(subject, task))
         # Shielded: a caller who gives up must not fail the others who wait for the same key.
         return await asyncio.shield(loading)
+
+    async def keys_for(self, subjects: Collection[str]) -> dict[str, DataKey | None]:
+        """The keys of all these, those that are not at hand read in one statement; None where it was destroyed."""
+        keys: dict[str, DataKey | None] = {subject: self.cached(subject) for subject in subjects}
+        now = self._clock.monotonic()
+        if missing := [subject for subject, key in keys.items() if key is None]:
+            rows = {str(row["subject"]): row for row in await self._database.log.fetch(_SELECT_BY_SUBJECTS, missing)}
+            for subject in missing:
+                row = rows.get(subject)
+                if row is None:
+                    keys[subject] = await self.key_for(subject)  # the first time; rare
+                elif row["wrapped"] is not None:
+                    key = keys[subject] = self._unwrap(row)
+                    self._keep(key.id, subject, key, now)
+        return keys
 
     async def by_ids(self, ids: Collection[str]) -> dict[str, DataKey | None]:
         """All these keys, the missing ones read in one statement; None where the key was destroyed."""

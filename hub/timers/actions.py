@@ -1,0 +1,31 @@
+"""Setting and cancelling timers, in the transaction of what they belong to."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime
+
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from hub.timers import store
+from hub.timers.model import Due, Timer
+
+__all__ = ("Due", "Timer", "cancel", "set_timers")
+MOST_SET = 5000  # rows of one statement
+
+
+async def set_timers(connection: AsyncConnection, timers: Sequence[Timer]) -> None:
+    """They fire once each if the caller's transaction commits; one that was set before stays as it is."""
+    for start in range(0, len(timers), MOST_SET):
+        await store.add(connection, timers[start : start + MOST_SET])
+
+
+async def cancel(connection: AsyncConnection, kinds: Collection[str], *subjects: str, before: int | None = None) -> int:
+    """End what is pending of these kinds for these subjects; with `before`, of lower revisions only. How many were ended.
+
+    Afterwards none of them fires: one that is being fired at this moment is waited for, and counts as fired.
+    """
+    return await store.cancel(connection, kinds, subjects, before)
+
+
+async def upcoming(connection: AsyncConnection, until: datetime, person: str | None, most: int) -> list[Due]:
+    """What would fire at `until`, of one person or of all, the earliest first."""
+    return await store.upcoming(connection, until, person, most)
