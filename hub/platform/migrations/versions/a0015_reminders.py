@@ -5,7 +5,7 @@ from alembic import op
 revision = "a0015"
 down_revision = "a0014"
 
-STATEMENTS = ()
+STATEMENTS: tuple[str, ...] = ()
 
 
 def upgrade() -> None:

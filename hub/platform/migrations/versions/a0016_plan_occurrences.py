@@ -5,7 +5,7 @@ from alembic import op
 revision = "a0016"
 down_revision = "a0015"
 
-STATEMENTS = ()
+STATEMENTS: tuple[str, ...] = ()
 
 
 def upgrade() -> None:

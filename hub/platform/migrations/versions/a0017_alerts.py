@@ -5,7 +5,7 @@ from alembic import op
 revision = "a0017"
 down_revision = "a0016"
 
-STATEMENTS = ()
+STATEMENTS: tuple[str, ...] = ()
 
 
 def upgrade() -> None:

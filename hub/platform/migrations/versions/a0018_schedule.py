@@ -5,7 +5,7 @@ from alembic import op
 revision = "a0018"
 down_revision = "a0017"
 
-STATEMENTS = ()
+STATEMENTS: tuple[str, ...] = ()
 
 
 def upgrade() -> None:
