@@ -1,7 +1,6 @@
 """The composition root of a server process: every part made once, joined, started, drained and closed in order."""
 
 import asyncio
-import gc
 import signal
 import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
@@ -35,6 +34,7 @@ from hub.platform.hot_read import open_hot_reads
 from hub.platform.http import RequestContext, echo_request_id
 from hub.platform.http_error import exception_handlers
 from hub.platform.http_timing import RequestTimer
+from hub.platform.memory import settle_memory
 from hub.platform.outbox import Outbox
 from hub.platform.settings import Settings
 from hub.platform.supervisor import Supervisor
@@ -233,11 +233,7 @@ async def serve(settings: Settings, *, reuse_port: bool = False) -> None:
     listening = listen(settings.server.host, settings.server.port, reuse_port=reuse_port)
     async with open_parts(settings) as parts:
         config = build_config(parts)
-        # What was made so far lives as long as the process: no collection need look at it again. Afterwards a collection
-        # of the young after 50,000 new objects is about one a second under load; the default (700) costs a tenth of a core.
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
+        settle_memory()
         await HubServer(config, parts.node, settings.server.drain_s).serve(sockets=[listening])
 
 

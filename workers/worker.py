@@ -24,6 +24,7 @@ from hub.orders.payment_settlement import Till
 from hub.orders.wechatpay import open_payment_provider
 from hub.platform.clock import SystemClock
 from hub.platform.database import Database, open_database
+from hub.platform.memory import settle_memory
 from hub.platform.outbox import Outbox
 from hub.platform.settings import Settings
 from hub.platform.supervisor import Supervisor
@@ -47,6 +48,7 @@ async def run(settings: Settings) -> None:
     """Work until cancelled. While PostgreSQL or Redis is away it tries again with growing pauses, and says so."""
     keyring = load_keyring(settings)
     objects = open_object_store(settings.attachments, Path(settings.data.dir))
+    settle_memory()
     with serve_metrics(settings.worker.metrics_host, settings.worker.metrics_port):
         await _run(settings, keyring, objects)
 

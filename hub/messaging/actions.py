@@ -141,15 +141,6 @@ async def open_inbox(services: Messaging, connection: AsyncConnection, user: str
     )
 
 
-async def open_broadcast(
-    services: Messaging, connection: AsyncConnection, *, title: str, author: str, readers: Sequence[str]
-) -> Outcome:
-    """One writes, many read. `tell` the outcome after the commit."""
-    places = {**dict.fromkeys(readers, Role.READER), author: Role.OWNER}
-    opening = Opening(kind=Kind.BROADCAST, members=places, title=title, by=author)
-    return await open_conversation(connection, opening, await services.sealer.key_for(opening.id))
-
-
 async def open_conversation(connection: AsyncConnection, opening: Opening, key: DataKey | None) -> Outcome:
     """Insert a conversation and its members; those with a title begin with the entry `created`. `key` seals both."""
     values: dict[str, object] = {

@@ -237,9 +237,10 @@ class Delivery:
             for send, message, channel in plan.calls
             if message.attempt in begun
         ]
-        told = await asyncio.gather(
+        calling = [
             *(self._caller.send(plan, *each) for each in made),
             *(self._caller.settle(plan, each) for each in plan.decision.settles),
             *(self._caller.withdraw(plan, each) for each in plan.decision.withdraws),
-        )
+        ]
+        told = [await calling[0]] if len(calling) == 1 else await asyncio.gather(*calling)  # a task costs 15 µs
         await self._recorder.submit(result_of(plan, [call for call, _, _ in made], told))

@@ -8,12 +8,12 @@ import msgspec
 from sqlalchemy import event, text
 
 from hub.messaging import actions, membership
-from hub.messaging.actions import Messaging
+from hub.messaging.actions import Messaging, Opening
 from hub.messaging.collector import context_of
 from hub.messaging.conversation import Role
 from hub.messaging.history import History
 from hub.messaging.listing import Listing
-from hub.messaging.model import Entry
+from hub.messaging.model import Entry, Kind
 from hub.messaging.port import MemberChange
 from hub.platform import settings
 from hub.platform.clock import Clock, SystemClock
@@ -91,6 +91,15 @@ class Scene:
             self.services, actor=doctor, role="doctor", title=title, members=list(members)
         )
         return doctor, group
+
+    async def broadcast(self, author: str, reader: str) -> str:
+        """A conversation that many read, with somebody who may write in it."""
+        key = await self.services.sealer.key_for(author)
+        opening = Opening(
+            kind=Kind.BROADCAST, members={reader: Role.READER, author: Role.OWNER}, title="流感季提醒", by=author
+        )
+        async with self.database.transaction() as connection:
+            return (await actions.open_conversation(connection, opening, key)).conversation
 
     async def admin_of(self, group: str, owner: str, user: str) -> None:
         await membership.change_role(

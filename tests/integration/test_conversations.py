@@ -317,14 +317,11 @@ async def test_an_inbox_is_made_once_and_only_read(scene: Scene) -> None:
 
 async def test_a_broadcast_is_written_by_its_author(scene: Scene) -> None:
     author, reader = await scene.person("staff"), await scene.person()
-    async with scene.database.transaction() as connection:
-        opened = await actions.open_broadcast(
-            scene.services, connection, title="流感季提醒", author=author, readers=[reader]
-        )
+    conversation = await scene.broadcast(author, reader)
 
-    assert (await scene.send(opened.conversation, reader, "?")).status == Status.MAY_ONLY_READ
-    assert (await scene.send(opened.conversation, author, "请及时接种疫苗")).status == Status.NEW
-    assert [entry.seq for entry in await scene.seen(reader, opened.conversation)] == [1, 2]
+    assert (await scene.send(conversation, reader, "?")).status == Status.MAY_ONLY_READ
+    assert (await scene.send(conversation, author, "请及时接种疫苗")).status == Status.NEW
+    assert [entry.seq for entry in await scene.seen(reader, conversation)] == [1, 2]
 
 
 async def test_the_list_has_pinned_ones_first_then_the_newest(scene: Scene) -> None:

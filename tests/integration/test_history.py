@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from hub.messaging import actions, membership, operation
+from hub.messaging import membership, operation
 from hub.messaging.history import History, Span
 from hub.messaging.model import Entry
 from hub.platform.database import Database
@@ -193,11 +193,7 @@ async def test_a_digest_is_the_four_sums(scene: Scene) -> None:
     """Conversations, heads, member versions, marks of those that are told: none of large ones, and none of broadcasts."""
     _, member, doctor = await a_group(scene, 4)
     _, other, _ = await a_group(scene, 1)
-    async with scene.database.transaction() as connection:
-        outcome = await actions.open_broadcast(
-            scene.services, connection, title="通知", author=doctor, readers=[member]
-        )
-    await scene.send(outcome.conversation, doctor, "to all")
+    await scene.send(await scene.broadcast(doctor, member), doctor, "to all")
     mark = "UPDATE members SET delivered_seq = 2, read_seq = 2 WHERE user_id = $1"
     await scene.database.log.execute(mark, member)
     stranger = await scene.person()
