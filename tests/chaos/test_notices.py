@@ -19,6 +19,7 @@ from tests.chaos.push_world import PushWorld, open_push_world
 
 SEEN_SHARE = 0.3  # of the people read it on another device while the ladder runs
 QUIET_S = 240.0
+AT_ONCE = 20  # requests
 
 _STATES = "SELECT state, reason, count(*) AS count FROM notices GROUP BY 1, 2 ORDER BY 1, 2"
 _ATTEMPTS = "SELECT channel, state, count(*) AS count FROM notice_attempts GROUP BY 1, 2 ORDER BY 1, 2"
@@ -64,8 +65,8 @@ async def test_every_notice_ends_and_none_comes_twice_or_after_the_reading_when_
 
 async def talk(world: PushWorld) -> None:
     """The doctor writes into every room."""
-    for start in range(0, len(world.rooms), 20):
-        await asyncio.gather(*(world.write(room) for room in list(world.rooms)[start : start + 20]))
+    for start in range(0, len(world.rooms), AT_ONCE):
+        await asyncio.gather(*(world.write(room) for room in list(world.rooms)[start : start + AT_ONCE]))
 
 
 async def all_begin(world: PushWorld, count: int) -> None:
@@ -82,9 +83,10 @@ async def read_some(world: PushWorld, dice: random.Random) -> None:
     readers = [(room, user) for room, members in world.rooms.items() for user in members if dice.random() < SEEN_SHARE]
     dice.shuffle(readers)
     part = max(20, len(readers) // 15)
-    for start in range(0, len(readers), part):
-        await asyncio.gather(*(world.read(room, user) for room, user in readers[start : start + part]))
-        await asyncio.sleep(1)
+    for number, start in enumerate(range(0, len(readers), AT_ONCE)):
+        await asyncio.gather(*(world.read(room, user) for room, user in readers[start : start + AT_ONCE]))
+        if number % (part // AT_ONCE) == 0:
+            await asyncio.sleep(1)
 
 
 async def break_things(world: PushWorld, dice: random.Random, faults: Counter[str]) -> None:
