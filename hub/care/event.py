@@ -9,6 +9,13 @@ class ReadingFoundCritical(Event, frozen=True, kw_only=True):
     record: str
 
 
+class MeasurementMissed(Event, frozen=True, kw_only=True):
+    """Nobody measured what a critical plan asks for, in time. `subject` is the person."""
+
+    plan: str
+    occurrence: str
+
+
 class PlanChanged(Event, frozen=True, kw_only=True):
     """A plan is new, or due at other times than before, paused or resumed. `subject` is the plan; it has a new revision."""
 

@@ -43,6 +43,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     title: str
     notes: str
     measurement_type: RecordType | None
+    critical: bool = False  # who misses it is asked after
     timing: Timing
     state: State  # as somebody decided; a plan ends by itself, too: see `state_at`
     revision: int
@@ -69,9 +70,13 @@ def check_open(plan: Plan, now: datetime) -> None:
         raise Refusal(ErrorCode.CONFLICT, "plan_is_ended", fields={"state": "plan_is_ended"})
 
 
-def check_measured(kind: Kind, measured: RecordType | None) -> None:
-    if measured is not None and kind != "measurement":
-        raise Refusal(ErrorCode.INVALID, fields={"measurementType": "measurement_type_unwanted"})
+def check_measured(kind: Kind, measured: RecordType | None, critical: bool) -> None:
+    if kind == "measurement":
+        return
+    if measured is not None:
+        raise _refusal("measurementType", "measurement_type_unwanted")
+    if critical:
+        raise _refusal("critical", "critical_unwanted")
 
 
 def timing(schedule: str, starts_at: datetime, timezone: str, until: datetime | None) -> Timing:

@@ -1,14 +1,18 @@
 """Use cases of plans: make, see, list, change, end. One use case, one transaction."""
 
 import asyncio
-from datetime import datetime
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.accounts.access import Access, Need
+from hub.care import occurrence_store
 from hub.care import plan_store as store
 from hub.care.event import PlanChanged, PlanEnded
+from hub.care.occurrence import State as Fate
+from hub.care.occurrence_window import make_ahead, remake
 from hub.care.plan import SHOWN, Kind, Plan, State, occurrences, state_at
 from hub.care.plan_change import Change, Wanted, changed, ended, planned
 from hub.care.recurrence import LAST
@@ -24,14 +28,16 @@ from hub.security.token import Principal
 
 # Not ended, of one person: more than anybody keeps to, and few enough for the scheduler. Two at once may be one more.
 OPEN_PLANS = 200
+ADHERENCE = timedelta(days=30)
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """A plan as it stands now, and when it is due next."""
+    """A plan as it stands now, when it is due next, and how many of the last 30 days were done, skipped, missed."""
 
     plan: Plan
     state: State
     next: list[datetime]
+    adherence: Mapping[Fate, int]
 
 
 class HealthPlans:
@@ -56,16 +62,19 @@ class HealthPlans:
                 raise Refusal(ErrorCode.CONFLICT, "plans_too_many")
             plan = planned(wanted, person, who.user, now)
             await store.add(connection, await self._sealer.key_for(person), plan)
+            await make_ahead(connection, [(plan, now)], now)
             await publish(connection, PlanChanged(subject=plan.id))
         self._outbox.wake()
-        return _shown(plan, now)
+        return _shown(plan, now, {})
 
     async def show(self, who: Principal, plan: str) -> Shown:
         """It leaves a row in the audit."""
+        now = self._now()
         async with self._database.transaction() as connection:
             found = await self._find(connection, who, plan, Need.HEALTH_READ)
+            counts = await occurrence_store.counts(connection, [plan], now - ADHERENCE)
             await self._audit.record(connection, who, found.user, "health_plan.read", plan)
-        return _shown(found, self._now())
+        return _shown(found, now, counts[plan])
 
     async def list(
         self, who: Principal, person: str | None, kind: Kind | None, state: State | None, paging: Paging
@@ -75,10 +84,11 @@ class HealthPlans:
         async with self._database.transaction() as connection:
             await self._access.permit(connection, who, person, Need.HEALTH_READ)
             found, total = await store.page(connection, self._sealer, person, kind, state, now, paging)
+            counts = await occurrence_store.counts(connection, [plan.id for plan in found], now - ADHERENCE)
             await self._audit.record(connection, who, person, "health_plan.list")
         items = []
         for plan in found:
-            items.append(_shown(plan, now))
+            items.append(_shown(plan, now, counts[plan.id]))
             await asyncio.sleep(0)  # a rule takes up to 4 ms, a page of them 0.4 s: others have their turn between
         return page_of(items, paging, total)
 
@@ -91,10 +101,12 @@ class HealthPlans:
             if after is not before:
                 await store.save(connection, await self._sealer.key_for(after.user), after)
             if after.revision != before.revision:
+                await remake(connection, after, now)
                 await publish(connection, PlanChanged(subject=plan))
+            counts = await occurrence_store.counts(connection, [plan], now - ADHERENCE)
             await self._audit.record(connection, who, after.user, "health_plan.change", plan)
         self._outbox.wake()
-        return _shown(after, now)
+        return _shown(after, now, counts[plan])
 
     async def end(self, who: Principal, plan: str) -> Shown:
         """End it for good; it is kept. Ending again changes nothing."""
@@ -104,10 +116,12 @@ class HealthPlans:
             after = ended(before, now)
             if after is not before:
                 await store.save(connection, await self._sealer.key_for(after.user), after)
+                await remake(connection, after, now)
                 await publish(connection, PlanEnded(subject=plan))
+            counts = await occurrence_store.counts(connection, [plan], now - ADHERENCE)
             await self._audit.record(connection, who, after.user, "health_plan.end", plan)
         self._outbox.wake()
-        return _shown(after, now)
+        return _shown(after, now, counts[plan])
 
     async def _find(
         self, connection: AsyncConnection, who: Principal, plan: str, need: Need, *, lock: bool = False
@@ -123,5 +137,5 @@ class HealthPlans:
         return now.replace(microsecond=now.microsecond // 1000 * 1000)  # as fine as the wire shows
 
 
-def _shown(plan: Plan, now: datetime) -> Shown:
-    return Shown(plan, state_at(plan, now), occurrences(plan, now, LAST, SHOWN))
+def _shown(plan: Plan, now: datetime, adherence: Mapping[Fate, int]) -> Shown:
+    return Shown(plan, state_at(plan, now), occurrences(plan, now, LAST, SHOWN), adherence)

@@ -39,6 +39,8 @@ Until = Annotated[
     str, Meta(max_length=40, description="The last day, included; or the last moment, RFC 3339 with its offset")
 ]
 
+Critical = Annotated[bool, Meta(description="Of a measurement: who misses it is asked after, and missed it is sooner")]
+
 
 class Inbound(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """A request's body; what is not named here is refused."""
@@ -53,6 +55,7 @@ class PlanBody(Inbound, frozen=True):
     timezone: Zone = "Asia/Shanghai"
     until: Until | None = None
     measurement_type: RecordType | None = None
+    critical: Critical = False
     user_id: Annotated[str, Meta(max_length=36)] | None = None
 
 
@@ -64,7 +67,16 @@ class PlanChangeBody(Inbound, frozen=True):
     timezone: Zone | UnsetType = UNSET
     until: Until | UnsetType | None = UNSET
     measurement_type: RecordType | UnsetType | None = UNSET
+    critical: Critical | UnsetType = UNSET
     state: Literal["active", "paused"] | UnsetType = UNSET
+
+
+class AdherenceView(msgspec.Struct, frozen=True):
+    """What became of those of the last 30 days."""
+
+    done: int
+    skipped: int
+    missed: int
 
 
 class PlanView(msgspec.Struct, frozen=True, rename="camel"):
@@ -76,6 +88,7 @@ class PlanView(msgspec.Struct, frozen=True, rename="camel"):
     title: str
     notes: str
     measurement_type: RecordType | None
+    critical: bool
     schedule: str
     starts_at: str
     timezone: str
@@ -83,6 +96,7 @@ class PlanView(msgspec.Struct, frozen=True, rename="camel"):
     state: State
     revision: int
     next_occurrences: Sequence[str]
+    adherence: AdherenceView
     created_at: str
     updated_at: str
 
@@ -101,6 +115,7 @@ async def make_plan(
         timezone=data.timezone,
         until=data.until,
         measurement_type=data.measurement_type,
+        critical=data.critical,
     )
     return answer(_view(await health_plans.make(principal, data.user_id, wanted)))
 
@@ -143,6 +158,7 @@ async def change_plan(
         timezone=data.timezone,
         until=data.until,
         measurement_type=data.measurement_type,
+        critical=data.critical,
         state=data.state,
     )
     return answer(_view(await health_plans.change(principal, plan, change)))
@@ -169,6 +185,7 @@ def _view(shown: Shown) -> PlanView:
         plan.title,
         plan.notes,
         plan.measurement_type,
+        plan.critical,
         timing.schedule,
         timing.starts_at.isoformat(timespec="seconds"),
         timing.timezone,
@@ -176,6 +193,7 @@ def _view(shown: Shown) -> PlanView:
         shown.state,
         plan.revision,
         [rfc3339(at) for at in shown.next],
+        AdherenceView(*(shown.adherence.get(fate, 0) for fate in ("done", "skipped", "missed"))),
         rfc3339(plan.created_at),
         rfc3339(plan.updated_at),
     )

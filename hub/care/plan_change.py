@@ -23,6 +23,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str
     until: str | None
     measurement_type: RecordType | None
+    critical: bool = False
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,12 +36,13 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str | UnsetType = UNSET
     until: str | UnsetType | None = UNSET
     measurement_type: RecordType | UnsetType | None = UNSET
+    critical: bool | UnsetType = UNSET
     state: Literal["active", "paused"] | UnsetType = UNSET
 
 
 def planned(wanted: Wanted, person: str, by: str, now: datetime) -> Plan:
     """The plan, or a refusal naming the field."""
-    check_measured(wanted.kind, wanted.measurement_type)
+    check_measured(wanted.kind, wanted.measurement_type, wanted.critical)
     zone = zone_of(wanted.timezone)
     until = None if wanted.until is None else until_of(wanted.until, zone)
     return Plan(
@@ -51,6 +53,7 @@ def planned(wanted: Wanted, person: str, by: str, now: datetime) -> Plan:
         title=wanted.title,
         notes=wanted.notes,
         measurement_type=wanted.measurement_type,
+        critical=wanted.critical,
         timing=timing(wanted.schedule, start_of(wanted.starts_at, zone, now), wanted.timezone, until),
         state="active",
         revision=1,
@@ -60,21 +63,23 @@ def planned(wanted: Wanted, person: str, by: str, now: datetime) -> Plan:
 
 
 def changed(plan: Plan, change: Change, now: datetime) -> Plan:
-    """The plan afterwards, with a new revision if it is due at other times; the same plan if nothing is different."""
+    """The plan afterwards, with a new revision if it is due, or missed, at other times; the same plan if nothing is different."""
     check_open(plan, now)
     measured = plan.measurement_type if change.measurement_type is UNSET else change.measurement_type
-    check_measured(plan.kind, measured)
+    critical = plan.critical if change.critical is UNSET else change.critical
+    check_measured(plan.kind, measured, critical)
     after = msgspec.structs.replace(
         plan,
         title=plan.title if change.title is UNSET else change.title,
         notes=plan.notes if change.notes is UNSET else change.notes,
         measurement_type=measured,
+        critical=critical,
         timing=_timing(plan.timing, change, now),
         state=plan.state if change.state is UNSET else change.state,
     )
     if after == plan:
         return plan
-    raised = plan.revision + ((after.timing, after.state) != (plan.timing, plan.state))
+    raised = plan.revision + (_due(after) != _due(plan))
     return msgspec.structs.replace(after, revision=raised, updated_at=now)
 
 
@@ -83,6 +88,10 @@ def ended(plan: Plan, now: datetime) -> Plan:
     if plan.state == "ended":
         return plan
     return msgspec.structs.replace(plan, state="ended", revision=plan.revision + 1, updated_at=now)
+
+
+def _due(plan: Plan) -> tuple[object, ...]:
+    return plan.timing, plan.state, plan.critical
 
 
 def _timing(before: Timing, change: Change, now: datetime) -> Timing:

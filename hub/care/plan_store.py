@@ -1,6 +1,6 @@
 """Rows of plans: what they say sealed under the key of the person, when they are due in the clear, for the scheduler."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -49,6 +49,7 @@ class _Content(msgspec.Struct, frozen=True, array_like=True):
     title: str
     notes: str
     measurement_type: RecordType | None
+    critical: bool = False
 
 
 _content = msgspec.msgpack.Decoder(_Content)
@@ -74,8 +75,24 @@ async def save(connection: AsyncConnection, key: DataKey, plan: Plan) -> None:
 async def find(connection: AsyncConnection, sealer: Sealer, plan: str, *, lock: bool = False) -> Plan | None:
     """Locked, so that two changes at once are one after the other."""
     query = sa.select(plans).where(plans.c.id == plan)
-    rows = (await connection.execute(query.with_for_update() if lock else query)).all()
+    # Its key stays, so a scheduler that adds occurrences meanwhile need not wait: its timers are waited for (FOR NO KEY UPDATE).
+    rows = (await connection.execute(query.with_for_update(key_share=True) if lock else query)).all()
     return (await _open(sealer, rows))[0] if rows else None
+
+
+async def find_all(connection: AsyncConnection, sealer: Sealer, ids: Collection[str]) -> dict[str, Plan]:
+    """Those of these that are there, by id; not those of people whose key was destroyed."""
+    rows = (await connection.execute(sa.select(plans).where(plans.c.id.in_(ids)))).all()
+    keys = await sealer.by_ids({row.key_id for row in rows})
+    return {row.id: _opened(row, key) for row in rows if (key := keys[row.key_id]) is not None}
+
+
+async def of_person(
+    connection: AsyncConnection, sealer: Sealer, user: str, now: datetime, ids: Collection[str]
+) -> list[Plan]:
+    """Everything of a person that has not ended, and these."""
+    query = sa.select(plans).where(plans.c.user_id == user, sa.or_(~_is("ended", now), plans.c.id.in_(ids)))
+    return await _open(sealer, (await connection.execute(query.order_by(plans.c.created_at, plans.c.id))).all())
 
 
 async def page(
@@ -110,7 +127,7 @@ def _is(state: State, now: datetime) -> sa.ColumnElement[bool]:
 
 
 def _changing(key: DataKey, plan: Plan) -> dict[str, Any]:  # Any: values of columns of several types
-    content = _Content(plan.title, plan.notes, plan.measurement_type)
+    content = _Content(plan.title, plan.notes, plan.measurement_type, plan.critical)
     return {
         "body": key.seal(msgspec.msgpack.encode(content), _context(plan.user, plan.id)),
         "key_id": key.id,
@@ -129,12 +146,12 @@ async def _open(sealer: Sealer, rows: Sequence[sa.Row[Any]]) -> list[Plan]:
         key = keys[row.key_id]
         if key is None:
             raise Refusal(ErrorCode.NOT_FOUND, "erased")
-        content = _content.decode(key.open(row.body, _context(row.user_id, row.id)))
-        found.append(_plan(row, content))
+        found.append(_opened(row, key))
     return found
 
 
-def _plan(row: sa.Row[Any], content: _Content) -> Plan:
+def _opened(row: sa.Row[Any], key: DataKey) -> Plan:
+    content = _content.decode(key.open(row.body, _context(row.user_id, row.id)))
     return Plan(
         id=row.id,
         user=row.user_id,
@@ -143,6 +160,7 @@ def _plan(row: sa.Row[Any], content: _Content) -> Plan:
         title=content.title,
         notes=content.notes,
         measurement_type=content.measurement_type,
+        critical=content.critical,
         timing=Timing(row.schedule, row.starts_at, row.timezone, row.until, row.ends_at),
         state=row.state,
         revision=row.revision,

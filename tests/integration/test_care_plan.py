@@ -13,7 +13,7 @@ from tests.integration.core_app import START, Caller, CoreHub, open_core
 
 PLAN = {
     *("id", "userId", "kind", "title", "notes", "measurementType", "schedule", "startsAt", "timezone", "until"),
-    *("state", "revision", "nextOccurrences", "createdAt", "updatedAt"),
+    *("critical", "state", "revision", "nextOccurrences", "adherence", "createdAt", "updatedAt"),
 }
 TODAY = START.date()  # 09:00 in Shanghai
 DAILY = "FREQ=DAILY;BYHOUR=8,20;BYMINUTE=0"

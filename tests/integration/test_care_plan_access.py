@@ -107,7 +107,8 @@ async def test_plans_cost_a_fixed_number_of_statements(hub: CoreHub) -> None:
     made = [await make(hub, who) for _ in range(5)]
     with statements(hub) as said:
         await hub.call(who, "GET", "/health/plans")
-    assert len(said) == 3  # the page, its total, the audit
+    assert len(said) == 4  # the page, its total, what became of them, the audit
     with statements(hub) as said:
         await hub.call(who, "PATCH", f"/health/plans/{made[0]['id']}", json={"state": "paused"})
-    assert len(said) == 4  # the plan, its change, the event, the audit
+    # The plan, its change, its timers (2), its occurrences, the event, what became of them, the audit.
+    assert len(said) == 8
