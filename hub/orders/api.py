@@ -1,8 +1,8 @@
-"""The HTTP handlers of services, orders, appointments and reviews; payments have their own list."""
+"""The HTTP handlers of services, orders, appointments, reminders and reviews; payments have their own list."""
 
 from litestar.types import ControllerRouterHandler
 
-from hub.orders import appointment_api, booking_api, order_api, review_api, service_api
+from hub.orders import appointment_api, booking_api, order_api, reminder_api, review_api, service_api
 
 handlers: list[ControllerRouterHandler] = [
     *service_api.handlers,
@@ -10,4 +10,5 @@ handlers: list[ControllerRouterHandler] = [
     *appointment_api.handlers,
     *order_api.handlers,
     *review_api.handlers,
+    *reminder_api.handlers,
 ]

@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub.orders import booking_store, store
+from hub.orders import booking_store, reminder_plan, store
 from hub.orders.actions import Orders, locked_order, seen_appointment
 from hub.orders.booking_actions import check_time
 from hub.orders.event import AppointmentMissed, AppointmentMoved
@@ -84,6 +84,7 @@ async def miss(orders: Orders, who: Principal, appointment_id: str) -> Appointme
         if now < found.starts_at:
             raise Refusal(ErrorCode.CONFLICT, "appointment_early", fields={"scheduledTime": "appointment_early"})
         await store.change_appointment(connection, found.id, now, state=AppointmentState.NO_SHOW)
+        await reminder_plan.end(connection, found.id)
         await store.release(connection, order.id, now)
         await publish(connection, AppointmentMissed(subject=order.id, at=now, by=who.user, appointment=found.id))
         order = await _complete(connection, order, now, who.user)
@@ -113,7 +114,9 @@ async def _move(connection: AsyncConnection, who: Principal, found: Appointment,
     await booking_store.move_booking(connection, found.id, seat, span)
     revision = found.revision + 1
     times = {"starts_at": span.starts_at, "ends_at": span.ends_at, "revision": revision}
-    await store.change_appointment(connection, found.id, now, **times)
+    unanswered = {"attendance": None, "attendance_at": None, "attendance_by": None}
+    await store.change_appointment(connection, found.id, now, **times, **unanswered)
+    await reminder_plan.plan(connection, found.id, now)
     moved = AppointmentMoved(subject=found.order_id, at=now, by=who.user, appointment=found.id, revision=revision)
     await publish(connection, moved)
 

@@ -1,7 +1,7 @@
 """HTTP of appointments that are booked. Takes the dependencies `orders` and `principal`."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from litestar import get, post
 from litestar.di import NamedDependency
@@ -9,12 +9,12 @@ from litestar.params import FromPath, FromQuery, JSONBody
 from litestar.types import ControllerRouterHandler
 from msgspec import Meta
 
-from hub.orders import appointment_actions, listing
+from hub.orders import appointment_actions, listing, reminder_answer
 from hub.orders.actions import Orders
 from hub.orders.listing_store import APPOINTMENT_SORTS
-from hub.orders.model import AppointmentState
+from hub.orders.model import AppointmentState, Attendance
 from hub.orders.order_api import As, Why
-from hub.orders.shape import Inbound
+from hub.orders.shape import Inbound, Reason
 from hub.orders.view import AppointmentSummary, AppointmentView
 from hub.platform.http import FAILURES, Answer, answer, paging
 from hub.platform.page import Page, Paging
@@ -23,6 +23,13 @@ from hub.security.token import Principal
 
 class NewTime(Inbound, frozen=True):
     scheduled_time: Annotated[datetime, Meta(tz=True)]
+
+
+class AttendanceAnswer(Inbound, frozen=True):
+    """`reason` belongs to `cannot_come`."""
+
+    answer: Literal["confirm", "cannot_come"]
+    reason: Reason = ""
 
 
 @get(
@@ -79,4 +86,16 @@ async def miss(
     return answer(await appointment_actions.miss(orders, principal, appointment))
 
 
-handlers: list[ControllerRouterHandler] = [list_appointments, show, reschedule, cancel, miss]
+@post("/appointments/{appointment:str}/attendance", status_code=200, responses=FAILURES)
+async def answer_attendance(
+    appointment: FromPath[str],
+    data: JSONBody[AttendanceAnswer],
+    orders: NamedDependency[Orders],
+    principal: NamedDependency[Principal],
+) -> Answer[AppointmentView]:
+    """The patient comes, or cannot: what can be cancelled is cancelled, else staff are told to act."""
+    attendance = Attendance.CONFIRMED if data.answer == "confirm" else Attendance.DECLINED
+    return answer(await reminder_answer.answer(orders, principal, appointment, attendance, data.reason))
+
+
+handlers: list[ControllerRouterHandler] = [list_appointments, show, reschedule, cancel, miss, answer_attendance]

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.accounts import actions as accounts
 from hub.directory import actions as directory
-from hub.orders import booking_store, store
+from hub.orders import booking_store, reminder_plan, store
 from hub.orders.actions import Orders, locked_order, seen_order
 from hub.orders.appointment_actions import same_appointment
 from hub.orders.event import OrderAssigned
@@ -79,6 +79,7 @@ async def _hand_over(
         found = await same_appointment(connection, found)
         await booking_store.move_booking(connection, found.id, seat, Span(found.starts_at, found.ends_at))
         await store.change_appointment(connection, found.id, now, staff_id=taker.user, doctor_id=taker.doctor)
+        await reminder_plan.plan(connection, found.id, now)
     values = {"provider": taker.user if taker else locked.provider, "coordinator": wanted.staff or locked.coordinator}
     former = _former(locked, values)
     if former is None:

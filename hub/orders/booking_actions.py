@@ -151,6 +151,8 @@ async def _book(
     values |= {"provider": seat.provider, **claim}
     appointment_id = new_id()
     appointment = _appointment_values(wanted, key, appointment_id, seat, span, doctors.get(seat.provider))
+    minutes = offer.service.reminder_minutes
+    appointment["reminder_minutes"] = orders.settings.reminder_minutes if minutes is None else minutes
     order = await booking_store.add_order(connection, values, orders.clock.now(), appointment, seat)
     placed = await _place(connection, order, who)
     state = FOLLOWS.get(placed.state, AppointmentState.PENDING)

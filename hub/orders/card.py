@@ -45,6 +45,7 @@ NEWS: Mapping[type[OrderEvent], News] = MappingProxyType(
     }
 )
 
+DECLINED = News(step="declined", title="客户表示无法前来，请处理")
 OUTSIDE = News(step="outside", title="排班变动，预约需要改约或改派")
 
 

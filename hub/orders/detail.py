@@ -54,7 +54,11 @@ def open_remarks(key: DataKey, kept: Appointment) -> Remarks:
     notes = "" if kept.notes is None else key.open(kept.notes, _context(kept.id, "notes")).decode()
     if kept.location is None:
         return Remarks(notes)
-    return Remarks(notes, msgspec.json.decode(key.open(kept.location, _context(kept.id, "location"))))
+    return Remarks(notes, open_location(key, kept.id, kept.location))
+
+
+def open_location(key: DataKey, appointment_id: str, location: bytes) -> dict[str, Any]:  # Any: as above
+    return msgspec.json.decode(key.open(location, _context(appointment_id, "location")), type=dict[str, Any])
 
 
 def _context(row: str, what: str) -> bytes:

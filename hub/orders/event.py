@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from hub.orders.model import Trigger
+from hub.orders.model import Attendance, Trigger
 from hub.platform.outbox import Event
 
 
@@ -60,6 +60,14 @@ class AppointmentMoved(OrderEvent, frozen=True, kw_only=True):
 
     appointment: str
     revision: int
+
+
+class AppointmentAnswered(OrderEvent, frozen=True, kw_only=True):
+    """Somebody said whether the patient comes, and the order goes on."""
+
+    id: str
+    appointment: str
+    attendance: Attendance
 
 
 class AppointmentMissed(OrderEvent, frozen=True, kw_only=True):

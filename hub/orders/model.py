@@ -64,6 +64,13 @@ class AppointmentState(StrEnum):
     NO_SHOW = "no_show"
 
 
+class Attendance(StrEnum):
+    """What the patient, or who acts for them, says about coming."""
+
+    CONFIRMED = "confirmed"
+    DECLINED = "declined"
+
+
 # An appointment follows its order; what is missing here leaves it as it is.
 FOLLOWS: Mapping[State, AppointmentState] = MappingProxyType(
     {
@@ -80,6 +87,8 @@ FINAL = (AppointmentState.COMPLETED, AppointmentState.CANCELLED, AppointmentStat
 MOVABLE = (AppointmentState.PENDING, AppointmentState.SCHEDULED, AppointmentState.CONFIRMED)
 # While it may turn out that nobody comes.
 MISSABLE = (AppointmentState.SCHEDULED, AppointmentState.CONFIRMED)
+# While people are reminded of it, and may say whether they come.
+REMINDED = (AppointmentState.SCHEDULED, AppointmentState.CONFIRMED)
 # While somebody else may take an order over.
 ASSIGNABLE = (State.PENDING, State.PAID, State.CONFIRMED, State.IN_PROGRESS)
 
@@ -134,6 +143,10 @@ class Appointment(msgspec.Struct, frozen=True, kw_only=True):
     notes: bytes | None
     key_id: str
     revision: int
+    attendance: Attendance | None
+    """What was answered to this revision."""
+    attendance_at: datetime | None
+    attendance_by: str | None
     created_at: datetime
     updated_at: datetime
 

@@ -1,10 +1,10 @@
-"""An order moves on: its state, its times, its appointment and slot, the money, and the event, all in one transaction."""
+"""An order moves on: its state, its times, its appointment, slot and reminders, the money, and the event: one transaction."""
 
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub.orders import refund, store
+from hub.orders import refund, reminder_plan, store
 from hub.orders.event import (
     OrderCancelled,
     OrderCompleted,
@@ -48,7 +48,9 @@ async def advance_locked(
     after = move(order.state, trigger)
     moved = await store.change_order(connection, order.id, now, state=after, **{STAMPS[after]: now})
     if after in FOLLOWS:
-        await store.follow(connection, order.id, FOLLOWS[after], now)
+        followed = await store.follow(connection, order.id, FOLLOWS[after], now)
+        if followed is not None:
+            await reminder_plan.follow(connection, followed, FOLLOWS[after], now)
     if after is State.CANCELLED:
         await store.release(connection, order.id, now)
     if took_money(order.state, after):

@@ -20,6 +20,8 @@ class Service(msgspec.Struct, frozen=True, kw_only=True):
     department_id: str | None
     is_active: bool
     sort_order: int
+    reminder_minutes: Sequence[int] | None
+    """How long before an appointment people are reminded; None: as the settings say."""
     created_at: datetime
     updated_at: datetime
 

@@ -11,6 +11,7 @@ from hub.accounts import actions as accounts
 from hub.orders import service_store
 from hub.orders.actions import Orders
 from hub.orders.model import PROVIDER_ROLES, STAFF_ROLES
+from hub.orders.reminder import checked
 from hub.orders.service import UNRATED, Offer, Rated, ServiceFilter
 from hub.orders.store import constraint_of
 from hub.platform.error import ErrorCode, Refusal
@@ -74,6 +75,8 @@ async def define(
 ) -> Offer:
     """A new service, or columns of one changed; with `providers`, these do it from now on. Raises `Refusal`."""
     _check_staff(who)
+    if isinstance(minutes := values.get("reminder_minutes"), tuple):
+        values = {**values, "reminder_minutes": checked(minutes, "reminderMinutes")}
     department = values.get("department_id")
     if department is not None and not is_id(str(department)):
         raise _no_department()

@@ -15,7 +15,7 @@ from hub.orders import service_actions
 from hub.orders.actions import Orders
 from hub.orders.service import Offer, Rated, ServiceFilter
 from hub.orders.service_store import SERVICE_SORTS
-from hub.orders.shape import ANY, Inbound, Key, Outbound, Title, money
+from hub.orders.shape import ANY, Inbound, Key, Offsets, Outbound, Title, money
 from hub.platform.clock import rfc3339
 from hub.platform.error import ErrorCode, Refusal
 from hub.platform.http import FAILURES, Answer, answer, paging
@@ -33,7 +33,7 @@ Word = Annotated[str | None, QueryParameter(max_length=50, pattern=ANY)]
 
 
 class NewService(Inbound, frozen=True):
-    """A service without a city is offered everywhere."""
+    """A service without a city is offered everywhere; without `reminderMinutes`, the settings say when to remind."""
 
     name: Title
     category: Title
@@ -44,6 +44,7 @@ class NewService(Inbound, frozen=True):
     department_id: Key | None = None
     is_active: bool = True
     sort_order: Rank = 0
+    reminder_minutes: Offsets | None = None
     providers: Providers = ()
 
 
@@ -59,6 +60,7 @@ class ServiceChange(Inbound, frozen=True):
     department_id: Key | UnsetType | None = UNSET
     is_active: bool | UnsetType = UNSET
     sort_order: Rank | UnsetType = UNSET
+    reminder_minutes: Offsets | UnsetType | None = UNSET
     providers: Providers | UnsetType = UNSET
 
 
@@ -92,6 +94,7 @@ class OfferView(Outbound, frozen=True):
     department_id: str | None
     is_active: bool
     sort_order: int
+    reminder_minutes: Sequence[int] | None
     providers: Sequence[str]
     created_at: str
     updated_at: str
@@ -156,7 +159,7 @@ async def change_service(
     orders: NamedDependency[Orders],
     principal: NamedDependency[Principal],
 ) -> Answer[OfferView]:
-    """Change what is given; orders keep the amount that they were placed with."""
+    """Change what is given; orders keep the amount and the reminders that they were placed with."""
     providers = None if isinstance(data.providers, UnsetType) else data.providers
     offer = await service_actions.define(orders, principal, service, _values(data), providers)
     return answer(_offer_view(offer))
@@ -232,6 +235,7 @@ def _offer_view(offer: Offer) -> OfferView:
         service.department_id,
         service.is_active,
         service.sort_order,
+        service.reminder_minutes,
         offer.providers,
         rfc3339(service.created_at),
         rfc3339(service.updated_at),

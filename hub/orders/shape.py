@@ -19,6 +19,9 @@ Phone = Annotated[str, Meta(pattern=r"^1[3-9][0-9]{9}(?![\s\S])")]
 Reason = Annotated[str, Meta(max_length=500, pattern=ANY)]
 Notes = Annotated[str, Meta(max_length=2000, pattern=ANY)]
 
+Offsets = Annotated[tuple[Annotated[int, Meta(ge=5, le=14 * 1440)], ...], Meta(max_length=5)]
+"""How many minutes before, each."""
+
 _Word = Annotated[str, Meta(max_length=500, pattern=ANY)]
 _Whole = Annotated[int, Meta(ge=-(10**15), le=10**15)]
 _Number = Annotated[float, Meta(ge=-(10**15), le=10**15)]

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub.orders.model import FINAL, Appointment, AppointmentState, Order, State
+from hub.orders.model import FINAL, Appointment, AppointmentState, Attendance, Order, State
 from hub.orders.table import APPOINTMENT, ORDER, appointments, bookings, orders
 
 _LEAST_BUSY = sa.text("""
@@ -65,10 +65,13 @@ async def change_appointment(connection: AsyncConnection, appointment_id: str, n
     await connection.execute(change.values(**values, updated_at=now))
 
 
-async def follow(connection: AsyncConnection, order_id: str, state: AppointmentState, now: datetime) -> None:
-    """Bring the order's appointment, if it has one and that has not ended, to this state."""
+async def follow(connection: AsyncConnection, order_id: str, state: AppointmentState, now: datetime) -> str | None:
+    """Bring the order's appointment, if it has one and that has not ended, to this state; the answer is which."""
     change = sa.update(appointments).where(appointments.c.order_id == order_id, appointments.c.state.not_in(FINAL))
-    await connection.execute(change.values(state=state, updated_at=now))
+    followed: str | None = await connection.scalar(
+        change.values(state=state, updated_at=now).returning(appointments.c.id)
+    )
+    return followed
 
 
 async def release(connection: AsyncConnection, order_id: str, now: datetime) -> None:
@@ -106,4 +109,5 @@ def order_of(row: sa.Row[Any]) -> Order:  # Any: the columns are those of `ORDER
 
 def appointment_of(row: sa.Row[Any]) -> Appointment:  # Any: the columns are those of `APPOINTMENT`
     values = dict(row._mapping)
-    return Appointment(**values | {"state": AppointmentState(values["state"])})
+    attendance = None if values["attendance"] is None else Attendance(values["attendance"])
+    return Appointment(**values | {"state": AppointmentState(values["state"]), "attendance": attendance})

@@ -1,4 +1,4 @@
-"""The tables of orders, as `migrations/versions/a0007_orders.py` makes them; those of payments are beside their statements."""
+"""The tables of orders, as the migrations `a0007_orders.py` and `a0015_reminders.py` make them; those of payments are elsewhere."""
 
 import sqlalchemy as sa
 
@@ -22,6 +22,7 @@ services = sa.Table(
     sa.Column("department_id", _Id),
     sa.Column("is_active", sa.Boolean),
     sa.Column("sort_order", sa.Integer),
+    sa.Column("reminder_minutes", sa.ARRAY(sa.Integer)),
     sa.Column("created_at", _Time),
     sa.Column("updated_at", _Time),
 )
@@ -83,6 +84,10 @@ appointments = sa.Table(
     sa.Column("notes", sa.LargeBinary),
     sa.Column("key_id", _Id),
     sa.Column("revision", sa.Integer),
+    sa.Column("reminder_minutes", sa.ARRAY(sa.Integer)),
+    sa.Column("attendance", sa.Text),
+    sa.Column("attendance_at", _Time),
+    sa.Column("attendance_by", _Id),
     sa.Column("created_at", _Time),
     sa.Column("updated_at", _Time),
 )

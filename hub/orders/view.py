@@ -8,7 +8,7 @@ import msgspec
 
 from hub.accounts.model import Person
 from hub.orders.detail import Contact, Details, Remarks
-from hub.orders.model import Appointment, AppointmentState, Order, State
+from hub.orders.model import Appointment, AppointmentState, Attendance, Order, State
 from hub.orders.service import Service
 from hub.orders.shape import Outbound, money
 from hub.platform.clock import rfc3339
@@ -65,6 +65,8 @@ class OrderView(OrderSummary, frozen=True, kw_only=True):
 
 
 class AppointmentSummary(Outbound, frozen=True, kw_only=True):
+    """`attendance`: what was answered for the time that holds now."""
+
     id: str
     order_id: str
     order_no: str
@@ -81,6 +83,9 @@ class AppointmentSummary(Outbound, frozen=True, kw_only=True):
     end_time: str
     amount: str
     revision: int
+    attendance: Attendance | None
+    attendance_at: str | None
+    attendance_by: str | None
     created_at: str
     updated_at: str
 
@@ -191,6 +196,9 @@ def _appointment_facts(order: Order, facts: Facts, masked: bool) -> dict[str, An
         "end_time": rfc3339(appointment.ends_at),
         "amount": money(order.amount),
         "revision": appointment.revision,
+        "attendance": appointment.attendance,
+        "attendance_at": _time(appointment.attendance_at),
+        "attendance_by": appointment.attendance_by,
         "created_at": rfc3339(appointment.created_at),
         "updated_at": rfc3339(appointment.updated_at),
     }

@@ -118,7 +118,7 @@ async def test_staff_define_who_does_it(clinic: Clinic) -> None:
     renamed = await clinic.hub.call(staff, "PATCH", path, json={"name": "新套餐"})
     fewer = await clinic.hub.call(staff, "PATCH", path, json={"providers": [doctor.id, doctor.id]})
 
-    assert set(made) == FIELDS | {"providers"}
+    assert set(made) == FIELDS | {"providers", "reminderMinutes"}
     assert made["providers"] == renamed["providers"] == sorted([companion.id, doctor.id])
     assert fewer["providers"] == [doctor.id]
     assert await clinic.hub.call(staff, "GET", path) == fewer
