@@ -19,8 +19,11 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
 from hub import doctor_channel
+from hub.alerts import duty_actions
 from hub.messaging.attachment_store import open_object_store
 from hub.platform import migrations
+from hub.platform.clock import SystemClock, rfc3339
+from hub.platform.database import open_database
 from hub.platform.embedded import NotRunning, resolve
 from hub.platform.settings import BadSettings, Settings, load
 from hub.platform.supervisor import describe
@@ -68,6 +71,8 @@ async def _check_servers(say: Say, settings: Settings) -> list[bool]:
         say(f"✗ databases: {error}")
         return [False]
     good = [await _say_check(say, "PostgreSQL", _postgresql, resolved)]
+    if good[0]:
+        good.append(await _say_check(say, "duty roster", _duty_roster, resolved))
     for number, url in enumerate(resolved.redis.url.split(",")):
         good.append(await _say_check(say, f"Redis {number}" if number else "Redis", _redis, url.strip()))
     if all(good):
@@ -200,6 +205,15 @@ async def _check_schema(connection: "asyncpg.Connection[asyncpg.Record]") -> Non
     found = {row["version_num"] for row in await connection.fetch("SELECT version_num FROM alembic_version")}
     if found != wanted:
         raise Wrong(f"the schema is at {', '.join(sorted(found)) or 'nothing'}; run ./dev hub migrate")
+
+
+async def _duty_roster(settings: Settings) -> str:
+    async with open_database(settings.database) as database, database.transaction() as connection:
+        gaps = await duty_actions.soon_uncovered(connection, SystemClock().now())
+    if gaps:
+        said = ", ".join(f"{gap.role} {rfc3339(gap.starts_at)} to {rfc3339(gap.ends_at)}" for gap in gaps)
+        raise Wrong(f"nobody is on duty: {said}; plan it with POST /api/v1/duties")
+    return "every role has somebody for the next 24 hours, or no alert was ever raised here"
 
 
 async def _redis(url: str) -> str:

@@ -4,7 +4,7 @@ Who is in one is `membership`'s; edits and recalls are `operation`'s; what the h
 and `history`'s.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -47,6 +47,8 @@ class Messaging:
     clock: Clock
     announcer: Announcer
     settings: settings.Messaging
+    wake: Callable[[], None] = lambda: None
+    """`Outbox.wake` where events are handled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,10 @@ from msgspec import Meta
 
 from hub.messaging import model, operation
 from hub.messaging.actions import Messaging
+from hub.messaging.alarm import alarming
 from hub.messaging.collector import Collector
 from hub.messaging.conversation import not_found
+from hub.messaging.emergency import sign_of
 from hub.messaging.history import History, HistoryPage
 from hub.messaging.model import Appended
 from hub.messaging.receipt import Receipts
@@ -88,7 +90,9 @@ async def send(
             messaging.settings.text_chars,
             data.on_behalf_of,
         )
-    return answer(_ack(conversation, data.client_msg_id, await collector.append(draft)))
+    async with alarming(messaging, draft, sign_of(principal.role, draft)):
+        appended = await collector.append(draft)
+    return answer(_ack(conversation, data.client_msg_id, appended))
 
 
 @patch("/conversations/{conversation:str}/entries/{seq:int}", responses=FAILURES)

@@ -63,7 +63,7 @@ class VoiceBody(Body, frozen=True):
 class CardBody(Body, frozen=True):
     """A pointer to something of the core, with what to show meanwhile."""
 
-    card: Annotated[str, Meta(pattern=r"^(order|appointment|reading|article|interpretation)(?![\s\S])")]
+    card: Annotated[str, Meta(pattern=r"^(order|appointment|reading|article|interpretation|plan|alert)(?![\s\S])")]
     id: Annotated[str, Meta(max_length=64)]
     title: Annotated[str, Meta(max_length=200)] = ""
     summary: Annotated[str, Meta(max_length=1000)] = ""

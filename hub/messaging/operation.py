@@ -6,8 +6,10 @@ import msgspec
 
 from hub.messaging import model, store
 from hub.messaging.actions import Messaging, Outcome, locked, tell
+from hub.messaging.alarm import alarming
 from hub.messaging.collector import entry_of
 from hub.messaging.conversation import not_found, permit_seen
+from hub.messaging.emergency import sign_of
 from hub.messaging.model import STAFF_ROLES, SYSTEM, Appended, Draft, EntryType, Kind, Original, RecallBody
 from hub.platform.clock import rfc3339
 from hub.platform.identifier import is_id
@@ -33,7 +35,8 @@ async def edit(
     limit = services.settings.text_chars
     text = model.draft(conversation, actor, client_msg_id, EntryType.TEXT, body, None, limit)
     draft = msgspec.structs.replace(text, type=EntryType.EDIT, target=seq)
-    return await _operate(services, actor, draft, lambda original: model.permit_edit(original, actor), committed)
+    async with alarming(services, draft, sign_of(role, draft)):
+        return await _operate(services, actor, draft, lambda original: model.permit_edit(original, actor), committed)
 
 
 async def recall(

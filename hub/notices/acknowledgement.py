@@ -5,8 +5,10 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from channels.wecom_event import Pressed
+from hub.notices.event import NoticeAcknowledged
 from hub.notices.message import key_of
 from hub.notices.notice_class import LONGEST_S
+from hub.platform.outbox import publish
 from hub.platform.text import Language
 
 CARD_S = LONGEST_S + 3 * 86_400  # a notice is that old at most when its card can still be answered (72 hours)
@@ -16,7 +18,7 @@ ACKNOWLEDGED = Counter("hub_notices_acknowledged_total", "Notices ended by the b
 
 # Only to their own: the key is of an address, and the address must be theirs now. WeCom's user ids know no case (path/90236).
 _CARDS = text(f"""
-SELECT n.id::text AS notice, a.step, a.address, coalesce(p.language, 'zh') AS language
+SELECT n.id::text AS notice, n.subject, n.user_id::text AS user, a.step, a.address, coalesce(p.language, 'zh') AS language
 FROM notice_addresses d JOIN notices n ON n.user_id = d.user_id AND n.created_at > now() - make_interval(secs => :since_s)
 JOIN notice_attempts a ON a.notice = n.id AND a.channel = 'wecom' AND a.address = d.id::text
 LEFT JOIN notice_preferences p ON p.user_id = d.user_id
@@ -47,6 +49,8 @@ async def acknowledge(connection: AsyncConnection, pressed: Pressed) -> Language
             values = {"notice": card.notice}
             await connection.execute(_DONE, {**values, "step": card.step, "address": card.address})
             ACKNOWLEDGED.inc((await connection.execute(_SEE, values)).rowcount)
+            if card.subject:  # pressed after the notice was seen, it is an answer all the same
+                await publish(connection, NoticeAcknowledged(subject=card.notice, about=card.subject, user=card.user))
             language: Language = card.language
             return language
     return None

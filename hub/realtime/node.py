@@ -1,5 +1,6 @@
 """One node: the parts of messaging and of the wire put together, and the loops that keep them going."""
 
+from collections.abc import Callable
 from functools import partial
 
 import msgspec
@@ -37,7 +38,10 @@ from hub.security.sealing import Sealer
 class Node:
     """Everything of one process. `start` its loops under a supervisor; `close` it last."""
 
-    def __init__(self, settings: Settings, clock: Clock, database: Database, sealer: Sealer) -> None:
+    def __init__(
+        self, settings: Settings, clock: Clock, database: Database, sealer: Sealer, wake: Callable[[], None]
+    ) -> None:
+        """`wake`: there may be events to handle."""
         self.name = new_id()
         pool, large = database.log, settings.messaging.large_conversation
         registry: Registry[Connection] = Registry()
@@ -77,7 +81,7 @@ class Node:
         self.receipts = Receipts(database.append, self.fanout, settings.messaging.batch, self.withdrawals.note)
         self.history = History(pool, sealer, large)
         self.listing = Listing(pool, sealer, self.history)
-        self.messaging = Messaging(database, sealer, clock, self.fanout, settings.messaging)
+        self.messaging = Messaging(database, sealer, clock, self.fanout, settings.messaging, wake)
         self.digests = Digests(self.history)
         self.healer = Healer(settings.realtime, clock, self.history, self.gateway, self.fanout)
         answering = Answering(self.crew, settings.realtime.reads_waiting)

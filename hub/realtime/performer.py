@@ -7,8 +7,10 @@ import msgspec
 
 from hub.messaging import operation
 from hub.messaging.actions import Messaging
+from hub.messaging.alarm import alarming
 from hub.messaging.collector import Collector, Outcome
-from hub.messaging.model import Appended, draft
+from hub.messaging.emergency import Sign, sign_of
+from hub.messaging.model import Appended, Draft, draft
 from hub.messaging.receipt import Receipts
 from hub.messaging.roster import acquainted
 from hub.platform.clock import Clock, rfc3339
@@ -89,6 +91,9 @@ class Performer:
             )
             if not is_id(request.conversation):
                 raise Refusal(ErrorCode.NOT_FOUND, fields={"conversation": "unknown, or you are not a member"})
+            if sign := sign_of(connection.principal.role, entry):
+                self._answering.start(connection, request.ref, self._send_alarming(connection, request, entry, sign))
+                return
             self._collector.submit(entry, self._acking(connection, request))
             connection.session.unanswered += 1
         except msgspec.ValidationError as error:
@@ -97,6 +102,10 @@ class Performer:
             connection.refuse(request.ref, not_a_body())
         except Refusal as refusal:
             connection.refuse(request.ref, refusal)
+
+    async def _send_alarming(self, connection: Connection, request: wire.Send, entry: Draft, sign: Sign) -> None:
+        async with alarming(self._messaging, entry, sign):
+            connection.reply(_ack(request, await self._collector.append(entry)))
 
     def _acking(
         self, connection: Connection, request: wire.Send | wire.Edit | wire.Recall

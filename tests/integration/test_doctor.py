@@ -7,20 +7,33 @@ from uuid import uuid4
 
 import asyncpg
 import pytest
+import pytest_asyncio
 
 from hub.doctor import examine
-from hub.platform.embedded import Servers
+from hub.platform import settings
+from hub.platform.database import migrate
+from hub.platform.embedded import Servers, open_servers
 from hub.platform.embedded_home import free_port
 from hub.security.keyring import create_key_file
 
 
+@pytest_asyncio.fixture(scope="module")
+async def servers(data_folder: Path) -> AsyncIterator[Servers]:
+    """As users run them: of the PostgreSQL that other tests share it would say that it does not wait for the disk."""
+    folder = data_folder / "doctor"
+    folder.mkdir(mode=0o711)
+    async with open_servers(folder) as running:
+        await migrate(settings.Database(url=running.database_url))
+        yield running
+
+
 @pytest.fixture
-def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, database_url: str, redis_url: str) -> pytest.MonkeyPatch:
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, servers: Servers) -> pytest.MonkeyPatch:
     """An installation where all is well, made of environment variables."""
     create_key_file(tmp_path / "keys.json")
     monkeypatch.setenv("HUB__DATA__DIR", str(tmp_path))
-    monkeypatch.setenv("HUB__DATABASE__URL", database_url)
-    monkeypatch.setenv("HUB__REDIS__URL", redis_url)
+    monkeypatch.setenv("HUB__DATABASE__URL", servers.database_url)
+    monkeypatch.setenv("HUB__REDIS__URL", servers.redis_url)
     monkeypatch.setenv("HUB__SERVER__PORT", str(free_port()))
     return monkeypatch
 

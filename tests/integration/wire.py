@@ -26,7 +26,7 @@ from hub.security import token
 from hub.security.keyring import load_keyring
 
 PATIENCE_S = 10.0
-SECRET = "胸痛-4711"  # in every text that these tests send, so that no log may hold it
+SECRET = "怀孕-4711"  # in every text that these tests send, so that no log may hold it
 SECURITY = settings.Security(
     master_keys="test:" + base64.b64encode(b"m" * 32).decode(), signing_key=base64.b64encode(b"s" * 32).decode()
 )
