@@ -85,8 +85,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         sealer = Sealer(keyring, database)
         revoked = RevokedSessions(settings.accounts.access_token_s)
         sender = build_sender(settings.accounts, sms)
-        node = Node(settings, clock, database, sealer)
         outbox = Outbox(database)
+        node = Node(settings, clock, database, sealer, outbox.wake)
         ground = core.Ground(
             settings=settings,
             database=database,

@@ -15,6 +15,7 @@ from hub.broadcast_cli import broadcasts
 from hub.notice_cli import notices
 from hub.platform.settings import BadSettings, Settings, load
 from hub.platform.supervisor import describe
+from hub.schedule_cli import due
 
 # What a person can put right by reading one line; anything else is a bug and shows its traceback.
 _OUTSIDE = ("asyncpg", "sqlalchemy", "redis")
@@ -32,6 +33,7 @@ def cli(context: click.Context) -> None:
 
 cli.add_command(notices)
 cli.add_command(broadcasts)
+cli.add_command(due)
 
 
 @cli.command()
@@ -60,9 +62,16 @@ def work() -> None:
 
 
 @cli.command()
-def schedule() -> None:
+@click.option(
+    "--status", is_flag=True, help="How those that run are doing. Exit status 1 if nobody has done anything for 30 s."
+)
+def schedule(status: bool) -> None:
     """One scheduler: looks for what is due. Any number may run."""
+    from hub.schedule.command import show_status
     from scheduler.ticker import run
+
+    if status:
+        sys.exit(0 if show_status(_resolved()) else 1)
 
     _run(run(_resolved()), _uvloop())
 

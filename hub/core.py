@@ -12,9 +12,17 @@ from hub.accounts.admin_actions import Administration
 from hub.accounts.audit_actions import AuditTrail
 from hub.accounts.consent_actions import Consents
 from hub.accounts.relation_actions import Relations
+from hub.alerts import api as alerts_api
+from hub.alerts import duty_api
+from hub.alerts.actions import Alerts
+from hub.alerts.duty_actions import Duties
+from hub.alerts.emergency_reaction import EmergencyReactions
+from hub.alerts.ladder_actions import AlertLadders
+from hub.alerts.reaction import AlertReactions
 from hub.broadcasts import api as broadcasts_api
 from hub.broadcasts.actions import Broadcasts
-from hub.care import plan_api, profile_api, record_api, report_api, trend_api
+from hub.care import occurrence_api, plan_api, profile_api, record_api, report_api, trend_api
+from hub.care.occurrence_actions import PlanOccurrences
 from hub.care.plan_actions import HealthPlans
 from hub.care.profile_actions import HealthProfiles
 from hub.care.record_actions import HealthRecords
@@ -54,12 +62,15 @@ from hub.orders.payment_reaction import PaymentReactions
 from hub.orders.payment_settlement import Till
 from hub.orders.reaction import Reactions
 from hub.orders.relation_reaction import RelationReactions
+from hub.orders.reminder_reaction import AttendanceReactions
 from hub.orders.schedule_reaction import ScheduleReactions
 from hub.platform.clock import Clock
 from hub.platform.database import Database
 from hub.platform.hot_read import HotReads
 from hub.platform.outbox import Outbox
 from hub.platform.settings import Settings
+from hub.schedule import api as scheduler_api
+from hub.schedule.actions import Schedule
 from hub.security.audit import Audit
 from hub.security.keyring import Keyring
 from hub.security.sealing import Sealer
@@ -109,9 +120,13 @@ handlers: list[ControllerRouterHandler] = [
     *trend_api.handlers,
     *report_api.handlers,
     *plan_api.handlers,
+    *occurrence_api.handlers,
     *notices_api.handlers,
     *broadcasts_api.handlers,
     *webhooks_api.handlers,
+    *scheduler_api.handlers,
+    *duty_api.handlers,
+    *alerts_api.handlers,
 ]
 
 
@@ -128,7 +143,8 @@ def build_core(ground: Ground) -> Mapping[str, object]:
         messaging=ground.messaging,
         settings=ground.settings.orders,
     )
-    _subscribe(ground, orders)
+    alerts = _alerts(ground)
+    _subscribe(ground, orders, alerts)
     directory = Directory(ground.database, ground.hot_reads, ground.outbox, ground.clock)
     return {
         "relations": Relations(ground.database, ground.outbox, ground.settings.accounts, ground.clock),
@@ -139,8 +155,12 @@ def build_core(ground: Ground) -> Mapping[str, object]:
         "importer": Importer(directory),
         "orders": orders,
         "payments": Payments(orders, Till(ground.database, ground.provider, ground.clock, ground.outbox)),
+        "duties": Duties(ground.database, ground.audit, ground.clock),
+        "alerts": alerts,
+        "alert_ladders": AlertLadders(ground.database, ground.audit),
         "knowledge": Knowledge(ground.database, ground.hot_reads, ground.clock),
         **_care(ground),
+        "schedule": Schedule(ground.database, ground.keyring.current, ground.audit),
         **_notices(ground),
     }
 
@@ -155,6 +175,7 @@ def _care(ground: Ground) -> Mapping[str, object]:
         "health_trends": HealthTrends(*care),
         "health_reports": HealthReports(*care),
         "health_plans": HealthPlans(*care, ground.outbox),
+        "plan_occurrences": PlanOccurrences(*care),
     }
 
 
@@ -177,13 +198,22 @@ def _notices(ground: Ground) -> Mapping[str, object]:
     }
 
 
-def _subscribe(ground: Ground, orders: Orders) -> None:
+def _alerts(ground: Ground) -> Alerts:
+    care = (ground.database, ground.sealer, ground.access, ground.audit, ground.clock)
+    classes = ClassBook(ground.database, ground.clock)
+    notices = Notices(ground.messaging, classes, ground.clock, ground.settings.notices, ground.begun)
+    return Alerts(*care, ground.outbox, notices)
+
+
+def _subscribe(ground: Ground, orders: Orders, alerts: Alerts) -> None:
     """Who reacts to what happened."""
     Reactions(orders).subscribe(ground.outbox)
     ScheduleReactions(orders).subscribe(ground.outbox)
     RelationReactions(orders).subscribe(ground.outbox)
-    classes = ClassBook(ground.database, ground.clock)
-    notices = Notices(ground.messaging, classes, ground.clock, ground.settings.notices, ground.begun)
+    notices = alerts.notices
     PaymentReactions(notices).subscribe(ground.outbox)
+    AttendanceReactions(notices).subscribe(ground.outbox)
     InterpretationReactions(notices).subscribe(ground.outbox)
     AccountReactions(notices).subscribe(ground.outbox)
+    AlertReactions(alerts).subscribe(ground.outbox)
+    EmergencyReactions(alerts).subscribe(ground.outbox)

@@ -1,6 +1,7 @@
 """Alive, ready, metrics, and the description of the wire: plain answers for machines, without the wrapper."""
 
 import asyncio
+import math
 from datetime import UTC, datetime
 from typing import Any
 
@@ -9,18 +10,25 @@ from litestar import Response, get
 from litestar.connection import Request
 from prometheus_client import Gauge
 
+from hub.alerts.gauge import measure
 from hub.notices.due import LANES, backlog
 from hub.platform.database import Database
 from hub.platform.supervisor import Supervisor
 from hub.platform.telemetry import exposition
 from hub.realtime import asyncapi
 from hub.realtime.node import Node
+from hub.schedule.actions import pulse
+from hub.schedule.model import Pulse
 
 CHECK_S = 2.0  # PostgreSQL must answer within this to count as there
 FRESH_S = 2.0  # how late notices are is looked up no more often: these pages are open to everybody
-LATE_S = 30.0  # a notice that is due for longer is worth a warning
+LATE_S = 30.0  # a notice or a timer that is due for longer is worth a warning
+SILENT_S = 60.0  # without any scheduler for longer, too
 
 OVERDUE = Gauge("hub_notices_overdue_seconds", "How long the oldest due notice has waited", ["lane"])
+TIMERS = Gauge("hub_timers_backlog", "Timers that are due, counted up to 10,000", ["kind"])
+TIMERS_OVERDUE = Gauge("hub_timers_overdue_seconds", "How long the oldest due timer has waited", ["kind"])
+LAST_TICK = Gauge("hub_scheduler_last_tick_seconds", "Since any scheduler last ended a duty well; NaN: none ever did")
 
 
 class Report(msgspec.Struct, frozen=True, rename="camel"):
@@ -29,6 +37,13 @@ class Report(msgspec.Struct, frozen=True, rename="camel"):
     ready: bool
     checks: dict[str, str]
     warnings: dict[str, str]
+
+
+class Looked(msgspec.Struct, frozen=True):
+    """How long the oldest due notice of each lane has waited, and how the schedulers do."""
+
+    overdue_s: dict[str, float] = msgspec.field(default_factory=dict)
+    pulse: Pulse | None = None
 
 
 class Readiness:
@@ -40,7 +55,7 @@ class Readiness:
         self._supervisor = supervisor
         self._looking = asyncio.Lock()
         self._looked_at = -FRESH_S
-        self._overdue_s: dict[str, float] = {}
+        self._looked = Looked()
 
     async def report(self) -> Report:
         checks = {
@@ -51,36 +66,41 @@ class Readiness:
         }
         return Report(all(state == "ok" for state in checks.values()), checks, await self._warnings())
 
-    async def overdue_s(self) -> dict[str, float]:
-        """How long the oldest due notice of each lane has waited; also told to the metrics. Looked at once in `FRESH_S`,
-        however often it is asked. Empty while PostgreSQL is away."""
+    async def look(self) -> Looked:
+        """How late notices and timers are; also told to the metrics. Looked at once in `FRESH_S`, however often it is asked.
+        Empty while PostgreSQL is away."""
         async with self._looking:
             if self._loop_time() - self._looked_at >= FRESH_S:
-                self._overdue_s = await self._look()
+                self._looked = await self._look()
                 self._looked_at = self._loop_time()
-        return self._overdue_s
+        return self._looked
 
-    async def _look(self) -> dict[str, float]:
+    async def _look(self) -> Looked:
         try:
             async with asyncio.timeout(CHECK_S):
                 waiting = {each.lane: each.oldest for each in await backlog(self._database.log)}
+                await measure(self._database.log)
+                found = await pulse(self._database)
         except Exception:  # it has a check of its own
-            return {}
+            return Looked()
         now = datetime.now(UTC)
-        found = {lane: max(0.0, (now - waiting.get(lane, now)).total_seconds()) for lane in LANES}
-        for lane, seconds in found.items():
+        overdue = {lane: max(0.0, (now - waiting.get(lane, now)).total_seconds()) for lane in LANES}
+        for lane, seconds in overdue.items():
             OVERDUE.labels(lane).set(seconds)
-        return found
+        _count(found)
+        return Looked(overdue, found)
 
     def _loop_time(self) -> float:
         return asyncio.get_running_loop().time()
 
     async def _warnings(self) -> dict[str, str]:
-        return {
+        looked = await self.look()
+        late = {
             f"{lane} notices": f"due for {seconds:.0f} s: does a worker run, and are the providers well?"
-            for lane, seconds in (await self.overdue_s()).items()
+            for lane, seconds in looked.overdue_s.items()
             if seconds > LATE_S
         }
+        return late | _timer_warnings(looked.pulse)
 
     async def _postgresql(self) -> str:
         try:
@@ -88,6 +108,32 @@ class Readiness:
         except Exception as error:
             return type(error).__name__
         return "ok"
+
+
+def _count(pulse: Pulse) -> None:
+    """For the metrics. A kind of which nothing waits any more is taken off them."""
+    TIMERS.clear()
+    TIMERS_OVERDUE.clear()
+    for each in pulse.timers:
+        TIMERS.labels(each.kind).set(each.due)
+        TIMERS_OVERDUE.labels(each.kind).set(pulse.late_s[each.kind])
+    LAST_TICK.set(math.nan if pulse.silent_s is None else pulse.silent_s)
+
+
+def _timer_warnings(pulse: Pulse | None) -> dict[str, str]:
+    """Sockets and messages go on without a scheduler, so this process stays ready."""
+    if pulse is None:
+        return {}
+    late = {
+        f"timers: {kind}": f"due for {seconds:.0f} s: see hub schedule --status"
+        for kind, seconds in pulse.late_s.items()
+        if seconds > LATE_S
+    }
+    if pulse.silent_s is None:
+        return late | {"scheduler": "none has ever run: hub schedule"}
+    if pulse.silent_s > SILENT_S:
+        return late | {"scheduler": f"none has done anything for {pulse.silent_s:.0f} s: does hub schedule run?"}
+    return late
 
 
 @get("/healthz", include_in_schema=False)
@@ -108,7 +154,7 @@ async def readyz(request: Request[Any, Any, Any]) -> Response[Report]:
 async def metrics(request: Request[Any, Any, Any]) -> Response[bytes]:
     """Prometheus' text format."""
     readiness: Readiness = request.app.state["readiness"]
-    await readiness.overdue_s()
+    await readiness.look()
     content, media_type = exposition()
     return Response(content, headers={"Content-Type": media_type})
 

@@ -3,8 +3,11 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from hub.alerts.firing import AlertSteps
+from hub.care.occurrence_firing import PlanTimers
 from hub.notices.actions import Notices
 from hub.notices.class_book import ClassBook
+from hub.orders.reminder_firing import AppointmentReminders
 from hub.platform.clock import Clock
 from hub.platform.database import Database
 from hub.platform.settings import Settings
@@ -25,4 +28,8 @@ async def open_firing(settings: Settings, database: Database, keyring: Keyring, 
 
 def build_firing(settings: Settings, database: Database, sealer: Sealer, notices: Notices) -> Firing:
     """Every kind of timer and its handler."""
-    return Firing(database)
+    firing = Firing(database)
+    AppointmentReminders(notices).subscribe(firing)
+    PlanTimers(sealer, notices).subscribe(firing)
+    AlertSteps(notices).subscribe(firing)
+    return firing

@@ -1,4 +1,4 @@
-"""The scheduler: APScheduler beats the time, supervised loops do what is due. Any number of schedulers may run at once.
+"""The scheduler: a metronome beats the time, supervised loops do what is due. Any number of schedulers may run at once.
 
 Every duty is a sweep ("everything due"), so a beat that was missed costs only time.
 """
@@ -6,29 +6,29 @@ Every duty is a sweep ("everything due"), so a beat that was missed costs only t
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import UTC
 from functools import partial
 
 import structlog
-from apscheduler.schedulers.asyncio import AsyncIOScheduler
 
-from hub.accounts import actions as accounts
 from hub.broadcasts import duty as broadcast_duty
 from hub.care import partition
 from hub.content import interpretation_duty
 from hub.messaging import attachment_actions
-from hub.notices import address_store, callback_store
 from hub.orders import closing, payment_duty, refund_duty
-from hub.platform import outbox
 from hub.platform.clock import Clock, SystemClock
 from hub.platform.database import Database, open_database
 from hub.platform.settings import Settings
 from hub.platform.supervisor import Supervisor
+from hub.platform.telemetry import serve_metrics
 from hub.security.keyring import Keyring, load_keyring
+from hub.security.sealing import Sealer
 from hub.timers.firing import Firing
 from hub.webhooks import duty as webhook_duty
 from scheduler.due import open_firing
+from scheduler.logbook import Logbook, open_logbook
+from scheduler.metronome import Metronome
 from scheduler.notice_sweep import NoticeSweeps, open_notice_sweeps
+from scheduler.retention import Forget, forgets, in_batches
 from workers.queue import Queue, open_queue
 
 BATCH = 200  # orphans enqueued by one sweep
@@ -36,8 +36,9 @@ PAYMENTS = 1000  # of each kind enqueued by one sweep: within a second, so 200 a
 INTERPRETATIONS_S = 1.0  # somebody waits for it: this sweep is also what wakes the worker first
 BROADCASTS_S = 1.0  # how long a broadcast rests between two jobs
 WEBHOOKS_S = 1.0  # how late another system hears of a notice
-CLEANUP_S = 60.0  # how often expired rows are deleted
+CLEANUP_S = 60.0  # how often old rows are deleted, and data keys are looked for that an older master key wraps
 PARTITIONS_S = 86_400.0  # months of records are made half a year ahead
+FIRE_S = 20.0  # of one sweep of timers
 DUTY_S = 120.0  # a sweep that takes longer is given up and started afresh
 
 log = structlog.get_logger("hub.scheduler")
@@ -85,9 +86,10 @@ async def enqueue_interpretations(services: Services) -> None:
         await services.queue.enqueue("interpret_report", due.id, due.attempts)
 
 
-async def fire(firing: Firing, kind: str, _: Services) -> None:
-    """What must happen at a time, of this kind, until none is due."""
-    while await firing.fire(kind):
+async def fire(firing: Firing, kind: str, services: Services) -> None:
+    """What must happen at a time, of this kind, until none is due; a crowd in several sweeps, so that the status follows."""
+    until = services.clock.monotonic() + FIRE_S
+    while await firing.fire(kind) and services.clock.monotonic() < until:
         pass
 
 
@@ -113,35 +115,10 @@ async def enqueue_broadcasts(services: Services) -> None:
         await services.queue.enqueue("advance_broadcast", due.id, due.runs)
 
 
-async def forget_told(services: Services) -> None:
-    """What every webhook was told, and their logs."""
-    if forgotten := await webhook_duty.forget(services.database, services.clock.now()):
-        log.info("told events of notices deleted", count=forgotten)
-
-
-async def forget_callbacks(services: Services) -> None:
-    """What providers told long ago."""
-    if forgotten := await callback_store.forget_callbacks(services.database):
-        log.info("callbacks of providers deleted", count=forgotten)
-
-
-async def forget_addresses(services: Services) -> None:
-    """Where nobody is reached any more, and codes that proved a mailbox."""
-    if forgotten := await address_store.forget(services.database):
-        log.info("gone addresses forgotten", count=forgotten)
-
-
 async def close_orders(services: Services) -> None:
     """Orders whose time after the service is over."""
     if closed := await closing.close_due(services.database, services.clock.now(), BATCH):
         log.info("orders closed", count=closed)
-
-
-async def delete_expired(services: Services) -> None:
-    """SMS codes, tickets, tokens and sessions that ended long enough ago; small deletes, safe to run twice at once."""
-    deleted = await accounts.sweep(services.database, services.clock.now())
-    if deleted:
-        log.info("expired rows deleted", count=deleted)
 
 
 async def make_partitions(services: Services) -> None:
@@ -150,10 +127,16 @@ async def make_partitions(services: Services) -> None:
         log.info("months of health records made", count=made)
 
 
-async def forget_events(services: Services) -> None:
-    """Events that were handled long ago."""
-    if forgotten := await outbox.forget_handled(services.database):
-        log.info("handled events deleted", count=forgotten)
+async def forget(name: str, old: Forget, _: Services) -> None:
+    """What is too old of one class of records."""
+    if forgotten := await old():
+        log.info("old records deleted", what=name, count=forgotten)
+
+
+async def rotate_keys(sealer: Sealer, _: Services) -> None:
+    """Data keys that an older master key wraps get the newest one, some batches at a time."""
+    if rotated := await in_batches(sealer.rotate_batch):
+        log.info("data keys wrapped with the newest master key", count=rotated)
 
 
 def timer_sweeps(settings: Settings, firing: Firing) -> dict[str, tuple[float, Sweep]]:
@@ -171,58 +154,65 @@ def sweeps(settings: Settings) -> dict[str, tuple[float, Sweep]]:
         "due notices": (settings.notices.sweep_s, wake_notices),
         "notice webhooks": (WEBHOOKS_S, enqueue_webhooks),
         "broadcasts": (BROADCASTS_S, enqueue_broadcasts),
-        "told notice events": (CLEANUP_S, forget_told),
-        "callbacks of providers": (CLEANUP_S, forget_callbacks),
-        "gone addresses": (CLEANUP_S, forget_addresses),
         "finished orders": (settings.scheduler.tick_s, close_orders),
-        "expired rows": (CLEANUP_S, delete_expired),
-        "handled events": (CLEANUP_S, forget_events),
         "months of health records": (PARTITIONS_S, make_partitions),
     }
+
+
+def clean_ups(services: Services) -> dict[str, tuple[float, Sweep]]:
+    """What is deleted when its time is over."""
+    old = forgets(services.settings, services.database, services.clock)
+    return {name: (CLEANUP_S, partial(forget, name, each)) for name, each in old.items()}
+
+
+def key_steps(settings: Settings, sealer: Sealer) -> dict[str, tuple[float, Sweep]]:
+    """Off unless asked for: every process must know the newest master key before one wraps with it."""
+    wanted = settings.security.rotate_in_background
+    return {"data keys": (CLEANUP_S, partial(rotate_keys, sealer))} if wanted else {}
 
 
 async def run(settings: Settings, clock: Clock | None = None) -> None:
     """Beat until cancelled. While PostgreSQL or Redis is away it starts again with growing pauses, and says so."""
     keyring = load_keyring(settings)
-    async with Supervisor() as supervisor:
-        supervisor.run("scheduler", partial(_schedule, settings, keyring, clock or SystemClock()))
-        await asyncio.Event().wait()
+    with serve_metrics(settings.scheduler.metrics_host, settings.scheduler.metrics_port):
+        async with Supervisor() as supervisor:
+            supervisor.run("scheduler", partial(_schedule, settings, keyring, clock or SystemClock()))
+            await asyncio.Event().wait()
 
 
 async def _schedule(settings: Settings, keyring: Keyring, clock: Clock) -> None:
     """All duties on one set of connections. A sweep that fails is repeated with growing pauses; the others go on."""
-    metronome = AsyncIOScheduler(timezone=UTC)
     async with (
         open_database(settings.database) as database,
         open_queue(settings.redis) as queue,
         open_notice_sweeps(settings, database, clock) as notices,
         open_firing(settings, database, keyring, clock) as firing,
+        open_logbook(database, clock) as logbook,
         Supervisor() as supervisor,
     ):
         services = Services(settings, database, queue, clock, notices)
-        for name, (every_s, sweep) in {**sweeps(settings), **timer_sweeps(settings, firing)}.items():
-            beat = asyncio.Event()
-            beat.set()  # the first sweep is now
-            metronome.add_job(
-                _strike, "interval", [beat], seconds=every_s, misfire_grace_time=None, coalesce=True, max_instances=1
-            )
-            supervisor.run(name, partial(sweeping, services, beat, sweep))
-        metronome.start()
-        log.info("scheduler ready", tick_s=settings.scheduler.tick_s)
-        try:
+        duties = {
+            **sweeps(settings),
+            **timer_sweeps(settings, firing),
+            **clean_ups(services),
+            **key_steps(settings, Sealer(keyring, database, clock)),
+        }
+        metronome = Metronome(clock)
+        for name, (every_s, sweep) in duties.items():
+            logbook.add(name, every_s)
+            supervisor.run(name, partial(sweeping, services, logbook, name, metronome.beat(every_s), sweep))
+        supervisor.run("logbook", partial(logbook.keep, database))
+        async with metronome:
+            supervisor.run("clock", metronome.watch)
+            log.info("scheduler ready", tick_s=settings.scheduler.tick_s)
             await asyncio.Event().wait()
-        finally:
-            metronome.shutdown(wait=False)
 
 
-async def _strike(beat: asyncio.Event) -> None:
-    beat.set()
-
-
-async def sweeping(services: Services, beat: asyncio.Event, sweep: Sweep) -> None:
-    """One duty: a sweep for each beat. Beats during a sweep are one; a failure keeps the beat for the next start."""
+async def sweeping(services: Services, logbook: Logbook, name: str, beat: asyncio.Event, sweep: Sweep) -> None:
+    """One duty: a sweep for each beat. Beats during a sweep are none; a failure keeps the beat for the next start."""
     while True:
         await beat.wait()
-        async with asyncio.timeout(DUTY_S):
-            await sweep(services)
+        with logbook.run(name):
+            async with asyncio.timeout(DUTY_S):
+                await sweep(services)
         beat.clear()

@@ -255,6 +255,11 @@ async def people(connection: AsyncConnection, ids: Collection[str]) -> dict[str,
     return await store.people(connection, ids)
 
 
+async def id_of_phone(connection: AsyncConnection, phone: str) -> str | None:
+    """Who has this phone; None: nobody."""
+    return await store.id_of_phone(connection, phone)
+
+
 async def sweep(database: Database, now: datetime) -> int:
     """Delete what nobody needs any more, in small transactions; the answer is how many rows."""
     month, day = timedelta(days=30), timedelta(days=1)

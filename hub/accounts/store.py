@@ -39,6 +39,11 @@ async def user_by_phone(connection: AsyncConnection, phone: str) -> User:
     return await _user_or_new(connection, users.c.phone == phone, fresh)
 
 
+async def id_of_phone(connection: AsyncConnection, phone: str) -> str | None:
+    found: str | None = await connection.scalar(sa.select(users.c.id).where(users.c.phone == phone))
+    return found
+
+
 async def user_by_openid(connection: AsyncConnection, openid: str) -> User:
     """The same for a person who comes from WeChat, without a phone at first."""
     fresh = insert(users).values(id=new_id(), wechat_openid=openid)

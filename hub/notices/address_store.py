@@ -101,16 +101,16 @@ _SPEND_CODE = text("UPDATE email_codes SET expires_at = created_at WHERE id = CA
 _FORGET = (
     text("""
 DELETE FROM email_codes WHERE id IN (
-  SELECT id FROM email_codes WHERE created_at < clock_timestamp() - interval '1 day' ORDER BY created_at LIMIT :batch)
+  SELECT id FROM email_codes WHERE created_at < statement_timestamp() - interval '1 day' ORDER BY created_at LIMIT :batch)
 """),
     text(f"""
 UPDATE notice_addresses SET value = '', extra = '{{}}' WHERE id IN (
-  SELECT id FROM notice_addresses WHERE gone_at < clock_timestamp() - interval '{GONE_DAYS} days' AND value <> ''
+  SELECT id FROM notice_addresses WHERE gone_at < statement_timestamp() - interval '{GONE_DAYS} days' AND value <> ''
   ORDER BY gone_at LIMIT :batch)
 """),  # noqa: S608 - a constant
     text("""
 DELETE FROM wechat_quotas WHERE (openid, template) IN (
-  SELECT q.openid, q.template FROM wechat_quotas q WHERE q.updated_at < clock_timestamp() - interval '1 day'
+  SELECT q.openid, q.template FROM wechat_quotas q WHERE q.updated_at < statement_timestamp() - interval '1 day'
     AND NOT EXISTS (SELECT FROM users u WHERE u.wechat_openid = q.openid) LIMIT :batch)
 """),
 )

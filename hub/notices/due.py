@@ -16,6 +16,11 @@ LATERAL (SELECT n.next_at FROM notices n WHERE n.lane = l.lane AND n.shard = s.s
   ORDER BY n.next_at LIMIT 1) o
 """
 
+_WAITING = """
+SELECT count(*) FROM (SELECT FROM notices
+  WHERE next_at <= $1 AND ($2::uuid IS NULL OR user_id = $2) LIMIT $3) waiting
+"""
+
 
 class Backlog(msgspec.Struct, frozen=True):
     """Since when the longest waiting notice of a lane is due; lanes without one are left out."""
@@ -35,3 +40,9 @@ async def backlog(pool: asyncpg.Pool) -> list[Backlog]:
     for row in await pool.fetch(_OLDEST, list(LANES), SHARDS):
         oldest[row["lane"]] = min(oldest.get(row["lane"], row["next_at"]), row["next_at"])
     return [Backlog(lane, at) for lane, at in oldest.items()]
+
+
+async def waiting(pool: asyncpg.Pool, at: datetime, person: str | None, most: int) -> int:
+    """How many will be due at a moment, of one person or of all, counted up to `most`. For a person who asks, not for a sweep."""
+    count: int = await pool.fetchval(_WAITING, at, person, most)
+    return count

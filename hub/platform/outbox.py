@@ -25,7 +25,10 @@ HANDLE_S = 8.0  # for all handlers of one event; the server ends a transaction t
 HANDLED = Counter("hub_events_handled", "Events whose handlers have committed", ["kind"])
 FAILED = Counter("hub_events_failed", "Events put back because a handler failed", ["kind"])
 
-_INSERT = "INSERT INTO events (kind, subject, payload) VALUES (:kind, :subject, CAST(:payload AS jsonb))"
+_INSERT = """
+INSERT INTO events (kind, subject, payload, due_at)
+VALUES (:kind, :subject, CAST(:payload AS jsonb), clock_timestamp() + make_interval(secs => :after_s))
+"""
 # Only the first of a subject may be taken; a subject that is being handled elsewhere is passed over. A kind that this
 # process has never heard of is left to one that has: while a new version is rolled out, both run.
 _TAKE = text("""
@@ -40,8 +43,9 @@ UPDATE events SET attempts = attempts + 1, error = :error, due_at = clock_timest
 WHERE number = :number AND done_at IS NULL
 """)
 _FORGET = text("""
-DELETE FROM events WHERE number IN (
-  SELECT number FROM events WHERE done_at < clock_timestamp() - make_interval(days => :days) LIMIT 1000)
+DELETE FROM events WHERE number = ANY (ARRAY(
+  SELECT number FROM events WHERE done_at < statement_timestamp() - make_interval(days => :days)
+  ORDER BY done_at LIMIT 1000 FOR UPDATE SKIP LOCKED))
 """)
 
 log = structlog.get_logger("hub.outbox")
@@ -74,10 +78,15 @@ class _Failed(Exception):
         self.cause = cause
 
 
-async def publish(connection: AsyncConnection, *events: Event) -> None:
-    """Hand these on when the caller's transaction commits, in this order; call `Outbox.wake` then."""
+async def publish(connection: AsyncConnection, *events: Event, after_s: float = 0.0) -> None:
+    """Hand these on when the caller's transaction commits, in this order; call `Outbox.wake` then. Not before `after_s` seconds."""
     values = [
-        {"kind": type(each).__name__, "subject": each.subject, "payload": msgspec.json.encode(each).decode()}
+        {
+            "kind": type(each).__name__,
+            "subject": each.subject,
+            "payload": msgspec.json.encode(each).decode(),
+            "after_s": after_s,
+        }
         for each in events
     ]
     if values:

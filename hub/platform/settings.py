@@ -13,6 +13,8 @@ from msgspec import Meta
 Port = Annotated[int, Meta(ge=0, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[float, Meta(gt=0)]
+ReminderMinutes = Annotated[int, Meta(ge=5, le=14 * 1440)]
+Days = Annotated[int, Meta(ge=0, le=36500)]
 
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -45,6 +47,7 @@ class Security(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     key_file: str = ""
     master_keys: str = ""
     signing_key: str = ""
+    rotate_in_background: bool = False
 
 
 class Accounts(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -122,6 +125,9 @@ class Orders(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     booking_days: Count = 60
     refund_days: Count = 7
     read_only_days: Count = 7
+    reminder_minutes: Annotated[list[ReminderMinutes], Meta(max_length=5)] = msgspec.field(
+        default_factory=lambda: [1440, 120, 15]
+    )
 
 
 class Payments(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -150,7 +156,7 @@ class Ai(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Notices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     public_url: str = ""
-    sweep_s: Seconds = 1.0
+    sweep_s: Seconds = 0.5
     shards: Annotated[int, Meta(ge=1, le=64)] = 4
     in_flight: Count = 256
     lease_s: Count = 40
@@ -224,6 +230,16 @@ class Worker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class Scheduler(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     tick_s: Seconds = 5.0
     fire_s: Seconds = 0.5
+    metrics_host: str = "127.0.0.1"
+    metrics_port: Port = 0
+
+
+class Retention(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    notices_days: Days = 1095
+    timers_days: Days = 90
+    events_days: Days = 30
+    callbacks_days: Days = 7
+    webhook_log_days: Days = 30
 
 
 class Log(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -253,6 +269,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     email: Email = Email()
     worker: Worker = Worker()
     scheduler: Scheduler = Scheduler()
+    retention: Retention = Retention()
     log: Log = Log()
 
 
@@ -307,9 +324,15 @@ def _override(tree: dict[str, Any], name: str, value: str) -> None:
     if field is None:
         raise BadSettings(f"{name}: there is no such setting")
     try:
-        tree.setdefault(parts[1], {})[parts[2]] = msgspec.convert(value, field.type, strict=False)
+        tree.setdefault(parts[1], {})[parts[2]] = msgspec.convert(_words(value, field), field.type, strict=False)
     except msgspec.ValidationError as error:
         raise BadSettings(f"{name}: {error}{_possible(field)}") from error
+
+
+def _words(value: str, field: msgspec.structs.FieldInfo) -> str | list[str]:
+    """From the environment, a list is words."""
+    shape = get_args(field.type)[0] if get_origin(field.type) is Annotated else field.type
+    return value.split() if get_origin(shape) is list else value
 
 
 def _possible(field: msgspec.structs.FieldInfo | None) -> str:

@@ -2,10 +2,15 @@
 
 from typing import Literal
 
+from hub.platform.text_alert import ALERTS
 from hub.platform.text_directory import DIRECTORY
+from hub.platform.text_duty import DUTY, EMERGENCY
 from hub.platform.text_health import HEALTH
 from hub.platform.text_ledger import LEDGER
 from hub.platform.text_notice import NOTICE
+from hub.platform.text_plan import PLANS
+from hub.platform.text_reminder import REMINDER
+from hub.platform.text_schedule import SCHEDULE
 from hub.platform.text_webhook import WEBHOOKS
 
 Language = Literal["zh", "en"]
@@ -253,10 +258,16 @@ TEXTS: dict[str, tuple[str, str]] = {
     ),
     "broadcast_nobody": ("应晚于注册起始时间", "Later than `registeredAfter`, or nobody is meant"),
     **DIRECTORY,
+    **ALERTS,
     **HEALTH,
+    **PLANS,
     **WEBHOOKS,
     **NOTICE,
     **LEDGER,
+    **SCHEDULE,
+    **REMINDER,
+    **DUTY,
+    **EMERGENCY,
 }
 
 

@@ -17,6 +17,7 @@ from hub.platform.database import Database
 from hub.platform.error import ErrorCode, Refusal
 from hub.platform.identifier import new_id
 from hub.security.keyring import Keyring, derive
+from hub.security.rotation import take_stale
 
 NONCE_BYTES = 12
 DATA_KEY_BYTES = 32
@@ -34,8 +35,6 @@ _DESTROY = """INSERT INTO data_keys (id, subject, wrapped, master_key, destroyed
               VALUES (:id, :subject, NULL, :master_key, clock_timestamp())
               ON CONFLICT (subject) DO UPDATE
               SET wrapped = NULL, destroyed_at = COALESCE(data_keys.destroyed_at, clock_timestamp()) RETURNING id"""
-_SELECT_STALE = """SELECT id, subject, wrapped, master_key FROM data_keys
-                   WHERE master_key <> $1 AND wrapped IS NOT NULL LIMIT $2 FOR UPDATE SKIP LOCKED"""
 _REWRAP = """UPDATE data_keys SET wrapped = fresh.wrapped, master_key = $3
              FROM unnest($1::uuid[], $2::bytea[]) AS fresh(id, wrapped) WHERE data_keys.id = fresh.id"""
 
@@ -178,15 +177,17 @@ class Sealer:
         Every node must know the new master key (anywhere in its list) before one node seals with it.
         """
         rotated = 0
-        while batch := await self._rotate_batch():
+        while batch := await self.rotate_batch():
             rotated += batch
         return rotated
 
-    async def _rotate_batch(self) -> int:
+    async def rotate_batch(self) -> int:
+        """One transaction of it, under the same condition. 0: nothing is left, or others are at what is."""
         async with self._database.log.acquire() as connection, connection.transaction():
-            rows = await connection.fetch(_SELECT_STALE, self._keyring.current, ROTATION_BATCH)
+            rows = await take_stale(connection, self._keyring.current, ROTATION_BATCH)
             wrapped = [self._wrap(str(row["id"]), str(row["subject"]), self._secret(row)) for row in rows]
-            await connection.execute(_REWRAP, [row["id"] for row in rows], wrapped, self._keyring.current)
+            if rows:
+                await connection.execute(_REWRAP, [row["id"] for row in rows], wrapped, self._keyring.current)
         return len(rows)
 
     def _take(self, keys: dict[str, DataKey | None], key_id: str, now: float) -> bool:

@@ -5,10 +5,11 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from hub.platform.database import Database
 from hub.timers import store
-from hub.timers.model import Due, Timer
+from hub.timers.model import Backlog, Due, Timer
 
-__all__ = ("Due", "Timer", "cancel", "set_timers")
+__all__ = ("Backlog", "Due", "Timer", "backlog", "cancel", "forget", "set_timers", "upcoming")
 MOST_SET = 5000  # rows of one statement
 
 
@@ -29,3 +30,14 @@ async def cancel(connection: AsyncConnection, kinds: Collection[str], *subjects:
 async def upcoming(connection: AsyncConnection, until: datetime, person: str | None, most: int) -> list[Due]:
     """What would fire at `until`, of one person or of all, the earliest first."""
     return await store.upcoming(connection, until, person, most)
+
+
+async def backlog(connection: AsyncConnection, most: int) -> list[Backlog]:
+    """What waits of each kind; no more than `most` of one are counted, so it costs little however many there are."""
+    return await store.backlog(connection, most)
+
+
+async def forget(database: Database, days: int, most: int) -> int:
+    """Delete a batch of timers that ended so long ago; the answer is how many. Afterwards the same could be set again."""
+    async with database.transaction() as connection:
+        return await store.forget(connection, days, most)

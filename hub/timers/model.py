@@ -39,6 +39,15 @@ class Due(Timer, frozen=True, kw_only=True):
     attempts: int = 0
 
 
+class Backlog(msgspec.Struct, frozen=True, kw_only=True):
+    """What waits of one kind. `due`: how many at this moment, counted up to a limit; `oldest`: since when the first of them is."""
+
+    kind: str
+    due: int
+    oldest: datetime | None
+    next: datetime | None
+
+
 def delay_after(attempts: int) -> timedelta:
     """How long one rests that could not be handled, after so many attempts."""
     return min(FIRST_DELAY * float(2 ** min(attempts, 16)), LONGEST_DELAY)

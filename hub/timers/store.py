@@ -10,7 +10,7 @@ from sqlalchemy.dialects.postgresql import TIMESTAMP
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.platform.identifier import new_id
-from hub.timers.model import Due, State, Timer
+from hub.timers.model import Backlog, Due, State, Timer
 
 _NOW = "coalesce(CAST(:now AS timestamptz), statement_timestamp())"
 
@@ -28,14 +28,14 @@ UPDATE timers SET state = 'cancelled', next_at = NULL, ended_at = statement_time
 WHERE subject = ANY (CAST(:subjects AS uuid[])) AND kind = ANY (CAST(:kinds AS text[])) AND state = 'pending'
   AND (CAST(:before AS int) IS NULL OR revision < CAST(:before AS int))
 """)
-# One that is too late is not handed out; it ends here.
+# One that is too late is not handed out; it ends here. An array, not a join: for a join a plan for any :most reads the whole table.
 _CLAIM = text(f"""
 WITH due AS MATERIALIZED (
   SELECT id FROM timers WHERE kind = :kind AND next_at <= {_NOW} ORDER BY next_at LIMIT :most FOR UPDATE SKIP LOCKED
 ), ended AS (
   UPDATE timers t SET state = CASE WHEN t.expires_at <= {_NOW} THEN 'expired' ELSE 'fired' END,
     next_at = NULL, ended_at = {_NOW}
-  FROM due WHERE t.id = due.id
+  WHERE t.id = ANY (ARRAY(SELECT id FROM due))
   RETURNING t.id, t.kind, t.subject, t.key, t.revision, t.person, t.due_at, t.expires_at, t.attempts, t.state
 )
 SELECT ended.*, {_NOW} AS now FROM ended ORDER BY due_at, id
@@ -44,13 +44,23 @@ _VOID = text("UPDATE timers SET state = 'cancelled' WHERE id = ANY (CAST(:ids AS
 _PUT_BACK = text(f"""
 UPDATE timers SET attempts = attempts + 1, error = :error, next_at = {_NOW} + :delay WHERE id = :id AND state = 'pending'
 """)  # noqa: S608 - a constant
-_NEXT = text("""
-SELECT k.kind, (SELECT t.next_at FROM timers t WHERE t.kind = k.kind AND t.next_at IS NOT NULL ORDER BY t.next_at LIMIT 1) AS next_at
-FROM unnest(CAST(:kinds AS text[])) AS k(kind)
+# Kinds are found by leaping along the index: a probe for each, however many timers wait. Counting what is due ends at :most.
+_BACKLOG = text("""
+WITH RECURSIVE kinds AS (
+  (SELECT kind FROM timers WHERE next_at IS NOT NULL ORDER BY kind LIMIT 1)
+  UNION ALL
+  SELECT (SELECT t.kind FROM timers t WHERE t.next_at IS NOT NULL AND t.kind > k.kind ORDER BY t.kind LIMIT 1)
+  FROM kinds k WHERE k.kind IS NOT NULL)
+SELECT k.kind,
+  (SELECT count(*) FROM (SELECT FROM timers t WHERE t.kind = k.kind AND t.next_at <= statement_timestamp() LIMIT :most) due) AS due,
+  (SELECT t.next_at FROM timers t WHERE t.kind = k.kind AND t.next_at <= statement_timestamp() ORDER BY t.next_at LIMIT 1) AS oldest,
+  (SELECT t.next_at FROM timers t WHERE t.kind = k.kind AND t.next_at > statement_timestamp() ORDER BY t.next_at LIMIT 1) AS next
+FROM kinds k WHERE k.kind IS NOT NULL ORDER BY k.kind
 """)
 _FORGET = text("""
-DELETE FROM timers WHERE id IN (
-  SELECT id FROM timers WHERE ended_at < statement_timestamp() - make_interval(days => :days) ORDER BY ended_at LIMIT :most)
+DELETE FROM timers WHERE id = ANY (ARRAY(
+  SELECT id FROM timers WHERE ended_at < statement_timestamp() - make_interval(days => :days)
+  ORDER BY ended_at LIMIT :most FOR UPDATE SKIP LOCKED))
 """)
 _UPCOMING = text("""
 SELECT id, kind, subject, key, revision, person, due_at, expires_at, attempts FROM timers
@@ -103,10 +113,9 @@ async def put_back(connection: AsyncConnection, timer: str, now: datetime | None
     await connection.execute(_PUT_BACK, {"id": timer, "now": now, "delay": delay, "error": error[:500]})
 
 
-async def next_due(connection: AsyncConnection, kinds: Sequence[str]) -> dict[str, datetime]:
-    """When the first of each kind is due; a probe of the index for each."""
-    rows = await connection.execute(_NEXT, {"kinds": list(kinds)})
-    return {row.kind: row.next_at for row in rows if row.next_at is not None}
+async def backlog(connection: AsyncConnection, most: int) -> list[Backlog]:
+    """Each kind with timers that wait; at most so many of each are counted."""
+    return [Backlog(**row._mapping) for row in await connection.execute(_BACKLOG, {"most": most})]
 
 
 async def upcoming(connection: AsyncConnection, until: datetime, person: str | None, most: int) -> list[Due]:
@@ -115,6 +124,7 @@ async def upcoming(connection: AsyncConnection, until: datetime, person: str | N
 
 
 async def forget(connection: AsyncConnection, days: int, most: int) -> int:
+    """Delete some that ended so long ago, the oldest first; the answer is how many."""
     return (await connection.execute(_FORGET, {"days": days, "most": most})).rowcount
 
 

@@ -59,8 +59,8 @@ async def due_webhooks(database: Database, now: datetime, at_most: int) -> Seque
         return await post.due(connection, now, at_most)
 
 
-async def forget(database: Database, now: datetime) -> int:
-    """Delete events that everybody was told, and what is too much of the logs; the answer is how many rows."""
+async def forget(database: Database, now: datetime, log_days: int = 30) -> int:
+    """Delete events that everybody was told, and what is too much or too old of the logs; 0 days: none is too old. How many rows."""
     forgotten = 0
     for _ in range(FORGETS):
         count = await feed.forget_told(database)
@@ -68,7 +68,7 @@ async def forget(database: Database, now: datetime) -> int:
         if count < feed.FORGOTTEN:
             break
     async with database.transaction() as connection:
-        return forgotten + await store.forget(connection, now)
+        return forgotten + await store.forget(connection, now - timedelta(days=log_days) if log_days else None)
 
 
 async def post_events(desk: WebhookDesk, webhook: str) -> None:

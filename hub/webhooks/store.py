@@ -4,7 +4,7 @@ Whoever locks a webhook and its deliveries locks the webhook first.
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -12,7 +12,6 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub.webhooks.model import Delivery, Webhook, Why
 
 KEPT = 1000  # deliveries of one webhook
-KEPT_FOR = timedelta(days=30)
 FORGOTTEN = 500  # deleted in one statement, of each webhook
 
 _COLUMNS = """w.id::text, w.url, w.classes, w.enabled, w.disabled_why, w.failures, w.failing_since, w.created_by::text,
@@ -125,7 +124,7 @@ async def deliveries(connection: AsyncConnection, webhook: str, before: str | No
     return [Delivery(**row._mapping) for row in rows]
 
 
-async def forget(connection: AsyncConnection, now: datetime) -> int:
-    """Delete some of the log: beyond the newest 1,000, or older than 30 days. The answer is how many."""
-    values = {"kept": KEPT, "most": FORGOTTEN, "before": now - KEPT_FOR}
+async def forget(connection: AsyncConnection, before: datetime | None) -> int:
+    """Delete some of the log: beyond the newest 1,000, or older than that. The answer is how many."""
+    values = {"kept": KEPT, "most": FORGOTTEN, "before": before}
     return (await connection.execute(_FORGET, values)).rowcount

@@ -8,10 +8,11 @@ from typing import Any
 import pytest_asyncio
 
 from hub.notices import address_store
+from hub.platform.clock import SystemClock
 from hub.platform.database import Database
 from hub.platform.identifier import new_id
 from hub.platform.settings import Settings
-from scheduler import ticker
+from scheduler.retention import forgets
 
 
 @pytest_asyncio.fixture
@@ -101,6 +102,8 @@ async def test_quotas_of_nobody_are_forgotten(database: Database, user: str) -> 
     assert {row["openid"] for row in left} == {newcomer, mine}
 
 
-def test_the_scheduler_forgets() -> None:
-    """Every minute, in small deletes."""
-    assert ticker.sweeps(Settings())["gone addresses"] == (ticker.CLEANUP_S, ticker.forget_addresses)
+async def test_the_scheduler_forgets(database: Database, user: str) -> None:
+    """It is one of the classes of records that schedulers delete."""
+    await address(database, user, timedelta(days=91))
+
+    assert await forgets(Settings(), database, SystemClock())["gone addresses"]() == 1

@@ -17,6 +17,7 @@ from hub.platform.identifier import new_id
 from hub.platform.settings import Settings
 from hub.security.keyring import create_key_file
 from scheduler import ticker
+from scheduler.logbook import Logbook
 from scheduler.notice_sweep import open_notice_sweeps
 from workers import worker
 from workers.queue import open_queue
@@ -102,10 +103,12 @@ async def test_sweep_goes_on_when_it_has_failed(chosen: Settings, database: Data
     beat.set()
     async with open_queue(chosen.redis) as queue, open_notice_sweeps(chosen, database, SystemClock()) as notices:
         services = ticker.Services(chosen, database, queue, SystemClock(), notices)
+        logbook = Logbook(SystemClock())
+        logbook.add("sweep", 1.0)
         with pytest.raises(OSError, match="away"):
-            await ticker.sweeping(services, beat, sweep)
+            await ticker.sweeping(services, logbook, "sweep", beat, sweep)
         assert beat.is_set()
-        loop = asyncio.ensure_future(ticker.sweeping(services, beat, sweep))
+        loop = asyncio.ensure_future(ticker.sweeping(services, logbook, "sweep", beat, sweep))
         async with running(loop), asyncio.timeout(10):
             seen.clear()
             await seen.wait()

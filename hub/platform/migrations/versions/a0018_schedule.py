@@ -1,11 +1,30 @@
-"""What the schedulers do: when each duty ran last, and how long records are kept."""
+"""What the schedulers do: when each duty ran last, and who is at it; what deleting old records and changing master keys read along."""
 
 from alembic import op
 
 revision = "a0018"
 down_revision = "a0017"
 
-STATEMENTS: tuple[str, ...] = ()
+STATEMENTS = (
+    """CREATE TABLE schedule_duties (
+        name text PRIMARY KEY,
+        every_s double precision NOT NULL,
+        began_at timestamptz NOT NULL,
+        ended_at timestamptz,
+        took_ms double precision,
+        failed_at timestamptz,
+        error_kind text NOT NULL DEFAULT '',
+        runs bigint NOT NULL DEFAULT 0)""",
+    "COMMENT ON TABLE schedule_duties IS 'of all schedulers together; each writes every 10 s, and when a duty fails or is well again'",
+    "COMMENT ON COLUMN schedule_duties.ended_at IS 'of the last run that was well'",
+    """CREATE TABLE schedulers (
+        id uuid PRIMARY KEY,
+        name text NOT NULL,
+        started_at timestamptz NOT NULL,
+        seen_at timestamptz NOT NULL)""",
+    "CREATE INDEX notices_old ON notices (ended_at) WHERE ended_at IS NOT NULL AND next_at IS NULL",
+    "CREATE INDEX data_keys_master_key ON data_keys (master_key) WHERE wrapped IS NOT NULL",
+)
 
 
 def upgrade() -> None:
@@ -14,4 +33,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    pass
+    op.execute("DROP INDEX data_keys_master_key")
+    op.execute("DROP INDEX notices_old")
+    op.execute("DROP TABLE schedulers")
+    op.execute("DROP TABLE schedule_duties")
