@@ -12,7 +12,7 @@ import msgspec
 import rich_click as click
 from rich.console import Console
 
-from bench import api, echo, fanout, idle, notices, pairs, resume
+from bench import api, due, echo, fanout, idle, notices, pairs, resume
 from bench.layout import seats
 from bench.meter import Cores, Meter, share_cores
 from bench.report import BARE, HUB, Report, Result, judge, machine, show
@@ -23,7 +23,7 @@ from bench.target import Storage, Target, bare_target, hub_target
 RESULTS = Path(__file__).parent / "results"
 SOCKETS = 10_000
 SPARE_FILES = 400  # everything but sockets, in either process
-NAMES = ("fanout", "echo", "pairs", "idle", "resume", "all", "api", "notices")
+NAMES = ("fanout", "echo", "pairs", "idle", "resume", "all", "api", "notices", "due")
 
 
 def scenarios(name: str, sockets: int) -> list[Scenario]:
@@ -44,7 +44,7 @@ def scenarios(name: str, sockets: int) -> list[Scenario]:
 @click.option("--seconds", default=6.0, show_default=True, type=click.FloatRange(1, 60), help="Length of one phase.")
 @click.option("--bare-only", is_flag=True, help="Measure the bare server alone.")
 def main(name: str, as_json: bool, seconds: float, bare_only: bool) -> None:
-    """Measure the hub beside a bare `websockets` server in one run; `api`, `notices`: the hub alone."""
+    """Measure the hub beside a bare `websockets` server in one run; `api`, `notices`, `due`: the hub alone."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that every server is stopped then, too
     console = Console(stderr=as_json)
     sockets = min(SOCKETS, raise_file_limit(SOCKETS + SPARE_FILES) - SPARE_FILES)
@@ -54,6 +54,9 @@ def main(name: str, as_json: bool, seconds: float, bare_only: bool) -> None:
         return
     if name == "notices":
         _keep(console, msgspec.json.encode(notices.run(console, cores)), as_json=as_json)
+        return
+    if name == "due":
+        _keep(console, msgspec.json.encode(due.run(console, cores)), as_json=as_json)
         return
     try:
         results = _run(console, scenarios(name, sockets), cores, seconds, bare_only)
