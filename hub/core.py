@@ -160,7 +160,7 @@ def build_core(ground: Ground) -> Mapping[str, object]:
         "alert_ladders": AlertLadders(ground.database, ground.audit),
         "knowledge": Knowledge(ground.database, ground.hot_reads, ground.clock),
         **_care(ground),
-        "schedule": Schedule(ground.database, ground.keyring.current, ground.audit),
+        "schedule_status": Schedule(ground.database, ground.keyring.current, ground.audit),
         **_notices(ground),
     }
 

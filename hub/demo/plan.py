@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.care import plan_store
 from hub.care.model import RecordType
+from hub.care.occurrence_window import make_ahead
 from hub.care.plan import Kind, Plan, State, timing
 from hub.demo.cast import id_of
 from hub.directory.model import SHANGHAI
@@ -69,9 +70,10 @@ INTENTS = (
 
 async def add_plans(connection: AsyncConnection, sealer: Sealer, people: Mapping[str, str], now: datetime) -> int:
     """The answer is how many."""
-    for intent in INTENTS:
-        user = people[intent.patient]
-        await plan_store.add(connection, await sealer.key_for(user), plan_of(intent, user, people, now))
+    plans = [plan_of(intent, people[intent.patient], people, now) for intent in INTENTS]
+    for plan in plans:
+        await plan_store.add(connection, await sealer.key_for(plan.user), plan)
+    await make_ahead(connection, [(plan, now) for plan in plans if plan.state == "active"], now)
     return len(INTENTS)
 
 

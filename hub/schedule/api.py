@@ -61,10 +61,10 @@ class ScheduleView(msgspec.Struct, frozen=True, rename="camel"):
 
 @get("/schedule", responses=FAILURES)
 async def show_schedule(
-    principal: NamedDependency[Principal], schedule: NamedDependency[Schedule]
+    principal: NamedDependency[Principal], schedule_status: NamedDependency[Schedule]
 ) -> Answer[ScheduleView]:
     """How the schedulers do, and how much is overdue. For staff."""
-    return answer(view(await schedule.status(principal)))
+    return answer(view(await schedule_status.status(principal)))
 
 
 handlers: list[ControllerRouterHandler] = [show_schedule]
