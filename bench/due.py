@@ -40,6 +40,7 @@ SELECT gen_random_uuid(), 'appointment_reminder', gen_random_uuid(), '15', gen_r
 FROM generate_series(1, $1::int), LATERAL (SELECT now() + interval '1 day' + random() * interval '90 days' AS at) t
 """
 _LEFT = "SELECT count(*) FROM timers WHERE next_at <= now()"
+_SCHEDULERS = "SELECT count(*) FROM schedulers"
 _NOTICES = "SELECT count(*) FROM notices"
 
 
@@ -76,7 +77,7 @@ async def _measure(console: Console, storage: Storage, cores: Cores) -> DueResul
         log = (storage.folder / "scheduler.log").open("wb")
         with log, child([sys.executable, "-m", "hub", "schedule"], _environment(storage), log, cores) as scheduler:
             meter = Meter({"scheduler": scheduler.pid})
-            await asyncio.sleep(3)  # its connections, its first sweeps
+            await _ready(database.log)
             console.print(f"a look p50 {percentile(looks, 0.5):.2f} ms; firing {3 * APPOINTMENTS:,} …")
             fired = await clinic.remind(datetime.now(UTC), 0)
             meter.start()
@@ -109,6 +110,16 @@ async def _looks(database: Database) -> list[float]:
 
 async def _nothing() -> Done:
     return Done()
+
+
+async def _ready(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    """The scheduler has told of itself, and a second later its first sweeps are over."""
+    async with asyncio.timeout(SETTLE_S):
+        while True:
+            if await pool.fetchval(_SCHEDULERS):
+                break
+            await asyncio.sleep(0.05)
+    await asyncio.sleep(1)
 
 
 async def _all_fired(pool: "asyncpg.Pool[asyncpg.Record]") -> float:

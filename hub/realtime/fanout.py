@@ -65,6 +65,7 @@ class Fanout:
         self._publish = publish
         self._later = later
         self._waiting: dict[str, list[tuple[int, Callable[[Roster], None]]]] = {}
+        self._unread: list[str] = []
 
     # What messaging announces
 
@@ -246,18 +247,29 @@ class Fanout:
             tell(roster)
         elif waiting is None:
             self._waiting[conversation] = [(version, tell)]
-            self._later(self._load(conversation))
+            self._load_soon(conversation)
         else:
             waiting.append((version, tell))
 
-    async def _load(self, conversation: str) -> None:
-        """Read the roster and tell what waited. When the read fails, nobody here is told: digests and resumes heal that."""
+    def _load_soon(self, conversation: str) -> None:
+        """With all that are asked for in this turn of the loop: a crowd of reminders is one statement."""
+        self._unread.append(conversation)
+        if len(self._unread) == 1:
+            self._later(self._load())
+
+    async def _load(self) -> None:
+        """Read the rosters and tell what waited. When the read fails, nobody here is told: digests and resumes heal that."""
+        conversations, self._unread = self._unread, []
         read = False
         try:
-            await self._rosters.load([conversation])
+            await self._rosters.load(conversations)
             read = True
         except Exception as error:
-            log.warning("roster not read", error=type(error).__name__)
+            log.warning("rosters not read", count=len(conversations), error=type(error).__name__)
+        for conversation in conversations:
+            self._tell_waiting(conversation, read=read)
+
+    def _tell_waiting(self, conversation: str, *, read: bool) -> None:
         waiting, rest = self._waiting.pop(conversation), []
         for version, tell in waiting:
             roster = self._rosters.get(conversation, version)
@@ -267,7 +279,7 @@ class Fanout:
                 rest.append((version, tell))
         if rest and read and self._rosters.get(conversation) is not None:  # the membership moved while it was read
             self._waiting[conversation] = rest
-            self._later(self._load(conversation))
+            self._load_soon(conversation)
 
 
 def membership_of(change: MemberChange) -> Membership:
