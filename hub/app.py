@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import uvicorn
@@ -49,6 +50,7 @@ from hub.security.ratelimit import open_rate_limits
 from hub.security.sealing import Sealer
 from hub.security.token import RevokedSessions, read_revocations, watch_revocations
 
+URGENT_PAUSE_S = 2.0  # at most, before urgent events are looked for again after a failure
 BACKLOG = 4096  # connections waiting for accept: a returning crowd, not one by one
 
 
@@ -123,7 +125,8 @@ async def open_parts(settings: Settings) -> AsyncIterator[Parts]:
         )
         await read_revocations(database, revoked, clock)
         node.start(supervisor)
-        supervisor.run("events", outbox.run)
+        supervisor.run("events", partial(outbox.run, urgent=False))
+        supervisor.run("urgent events", partial(outbox.run, urgent=True), longest_s=URGENT_PAUSE_S)
         supervisor.run("revocations", lambda: watch_revocations(database, revoked, node.gateway.revoke))
         try:
             yield parts

@@ -17,6 +17,7 @@ from hub.messaging import attachment_actions
 from hub.orders import closing, payment_duty, refund_duty
 from hub.platform.clock import Clock, SystemClock
 from hub.platform.database import Database, open_database
+from hub.platform.memory import settle_memory
 from hub.platform.settings import Settings
 from hub.platform.supervisor import Supervisor
 from hub.platform.telemetry import serve_metrics
@@ -39,6 +40,7 @@ WEBHOOKS_S = 1.0  # how late another system hears of a notice
 CLEANUP_S = 60.0  # how often old rows are deleted, and data keys are looked for that an older master key wraps
 PARTITIONS_S = 86_400.0  # months of records are made half a year ahead
 FIRE_S = 20.0  # of one sweep of timers
+PAUSE_S = 2.0  # at most, before a duty that failed is tried again: a step of an alert may be waiting
 DUTY_S = 120.0  # a sweep that takes longer is given up and started afresh
 
 log = structlog.get_logger("hub.scheduler")
@@ -174,6 +176,7 @@ def key_steps(settings: Settings, sealer: Sealer) -> dict[str, tuple[float, Swee
 async def run(settings: Settings, clock: Clock | None = None) -> None:
     """Beat until cancelled. While PostgreSQL or Redis is away it starts again with growing pauses, and says so."""
     keyring = load_keyring(settings)
+    settle_memory()
     with serve_metrics(settings.scheduler.metrics_host, settings.scheduler.metrics_port):
         async with Supervisor() as supervisor:
             supervisor.run("scheduler", partial(_schedule, settings, keyring, clock or SystemClock()))
@@ -200,7 +203,8 @@ async def _schedule(settings: Settings, keyring: Keyring, clock: Clock) -> None:
         metronome = Metronome(clock)
         for name, (every_s, sweep) in duties.items():
             logbook.add(name, every_s)
-            supervisor.run(name, partial(sweeping, services, logbook, name, metronome.beat(every_s), sweep))
+            part = partial(sweeping, services, logbook, name, metronome.beat(every_s), sweep)
+            supervisor.run(name, part, longest_s=PAUSE_S)
         supervisor.run("logbook", partial(logbook.keep, database))
         async with metronome:
             supervisor.run("clock", metronome.watch)

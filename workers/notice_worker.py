@@ -29,6 +29,8 @@ from hub.security.keyring import Keyring
 from workers.queue import Queue, open_queue
 
 KIND = "deliver_notices"
+UNWOKEN_S = 2.0  # the usual way takes less than one
+LOOK_S = 1.0
 REDIS_S = 1.0  # for one command about a provider's token
 
 log = structlog.get_logger("hub.worker")
@@ -51,6 +53,24 @@ async def work(settings: Settings, keyring: Keyring) -> None:
         async with asyncio.TaskGroup() as lanes:
             for lane in LANES:
                 lanes.create_task(_consume(settings, delivery, lane), name=queue_of(lane))
+
+
+async def watch_urgent(settings: Settings, keyring: Keyring) -> None:
+    """Deliver what is urgent and brought no job: while Redis is away nobody is woken, and an alert must leave all the same (P6, P11).
+
+    A delivery of its own, because the other ends with Redis; leases keep the two apart.
+    """
+    async with open_delivery(settings, keyring) as (delivery, recorder), Supervisor() as supervisor:
+        supervisor.run("urgent results", recorder.run)
+        while True:
+            looking = asyncio.create_task(delivery.drain_unwoken("urgent", UNWOKEN_S), name="urgent notices")
+            try:
+                await asyncio.shield(looking)
+            except asyncio.CancelledError:
+                delivery.stop()
+                await asyncio.wait([looking], timeout=settings.server.drain_s)
+                raise
+            await asyncio.sleep(LOOK_S)
 
 
 @asynccontextmanager

@@ -39,6 +39,8 @@ from hub.webhooks.url import is_outside
 from workers import notice_worker
 from workers.queue import open_queue
 
+URGENT_PAUSE_S = 2.0  # at most, before urgent notices are looked for again after a failure
+
 Duty = Callable[[str], Awaitable[None]]
 
 log = structlog.get_logger("hub.worker")
@@ -60,6 +62,9 @@ async def _run(settings: Settings, keyring: Keyring, objects: ObjectStore) -> No
     ):
         supervisor.run("worker", partial(_work, settings, keyring, objects, provider))
         supervisor.run("notices", partial(notice_worker.work, settings, keyring))
+        supervisor.run(
+            "urgent notices", partial(notice_worker.watch_urgent, settings, keyring), longest_s=URGENT_PAUSE_S
+        )
         await asyncio.Event().wait()
 
 

@@ -1,15 +1,15 @@
 """What happened to health data, for other areas. Ids only: who reacts opens the record, if they may."""
 
-from hub.platform.outbox import Event
+from hub.platform.outbox import Event, UrgentEvent
 
 
-class ReadingFoundCritical(Event, frozen=True, kw_only=True):
+class ReadingFoundCritical(UrgentEvent, frozen=True, kw_only=True):
     """A reading of the last hours asks for somebody to act at once. `subject` is the person, `record` the reading."""
 
     record: str
 
 
-class MeasurementMissed(Event, frozen=True, kw_only=True):
+class MeasurementMissed(UrgentEvent, frozen=True, kw_only=True):
     """Nobody measured what a critical plan asks for, in time. `subject` is the person."""
 
     plan: str

@@ -15,7 +15,7 @@ import structlog
 
 from channels.limit import Allowed, Limits
 from channels.port import Channel, Message
-from hub.notices import store
+from hub.notices import due, store
 from hub.notices.calling import Caller
 from hub.notices.class_book import ClassBook
 from hub.notices.decision import Send
@@ -72,6 +72,11 @@ class Delivery:
         """Claim nothing more; what is claimed and not begun is given back."""
         self._stopping = True
         self._freed.set()
+
+    async def drain_unwoken(self, lane: str, seconds: float) -> None:
+        """Deliver what is due for so long though nobody was woken for it."""
+        shards = await due.unwoken(self._pool, lane, seconds)
+        await asyncio.gather(*(self.drain(lane, shard) for shard in shards))
 
     async def drain(self, lane: str, shard: int) -> bool:
         """Deliver what is due; True when there may be more. Returns when all that it claimed is written down.

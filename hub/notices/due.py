@@ -1,6 +1,6 @@
 """Which lanes and shards have notices that are due; how much waits, for readiness and metrics."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import asyncpg
 import msgspec
@@ -32,6 +32,13 @@ class Backlog(msgspec.Struct, frozen=True):
 async def due(pool: asyncpg.Pool) -> list[tuple[str, int]]:
     """Lanes and shards with work."""
     return [(row["lane"], row["shard"]) for row in await pool.fetch(_OLDEST, list(LANES), SHARDS)]
+
+
+async def unwoken(pool: asyncpg.Pool, lane: str, seconds: float) -> list[int]:
+    """Shards of a lane with something that is due for so long, as if nobody had been woken for it."""
+    rows = await pool.fetch(_OLDEST, [lane], SHARDS)
+    now = await pool.fetchval("SELECT statement_timestamp()") if rows else None
+    return [row["shard"] for row in rows if now - row["next_at"] > timedelta(seconds=seconds)]
 
 
 async def backlog(pool: asyncpg.Pool) -> list[Backlog]:

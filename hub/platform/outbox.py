@@ -5,7 +5,7 @@ A handler's own changes and the mark that the event is handled are one transacti
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import msgspec
@@ -58,6 +58,10 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     """What it happened to. Events of one subject are handled in the order in which they were published."""
 
 
+class UrgentEvent(Event, frozen=True, kw_only=True):
+    """One on which somebody's health may hang: it does not wait behind the others, however many they are."""
+
+
 AfterCommit = Callable[[], None]
 E = TypeVar("E", bound=Event)
 Handler = Callable[[AsyncConnection, E], Awaitable[AfterCommit | None]]
@@ -100,7 +104,7 @@ class Outbox:
         self._database = database
         self._handlers: dict[str, list[Handler[Any]]] = defaultdict(list)  # Any: each takes its own kind of event
         self._shapes: dict[str, type[Event]] = {}
-        self._woken = asyncio.Event()
+        self._woken = {urgent: asyncio.Event() for urgent in (True, False)}
 
     def subscribe(self, shape: type[E], handler: Handler[E]) -> None:
         """Call `handler` for each event of this kind, in the transaction that marks it handled.
@@ -112,17 +116,19 @@ class Outbox:
 
     def wake(self) -> None:
         """There may be something to handle: call it after the commit of a transaction that published."""
-        self._woken.set()
+        for woken in self._woken.values():
+            woken.set()
 
-    async def run(self) -> None:
-        """Handle events for ever; supervised."""
+    async def run(self, *, urgent: bool) -> None:
+        """Handle the urgent events for ever, or all others; supervised. Run both."""
+        woken = self._woken[urgent]
         while True:
-            self._woken.clear()
-            if await self.handle_next():
+            woken.clear()
+            if await self.handle_next(_urgent() if urgent else _usual()):
                 continue
             try:
                 async with asyncio.timeout(POLL_S):
-                    await self._woken.wait()
+                    await woken.wait()
             except TimeoutError:
                 continue
 
@@ -133,11 +139,11 @@ class Outbox:
             handled += 1
         return handled
 
-    async def handle_next(self) -> bool:
-        """Handle one event; False if none is due."""
+    async def handle_next(self, kinds: Sequence[str] | None = None) -> bool:
+        """Handle one event, of these kinds or of any; False if none is due."""
         try:
             async with self._database.transaction() as connection:
-                row = (await connection.execute(_TAKE, {"kinds": _kinds(Event)})).first()
+                row = (await connection.execute(_TAKE, {"kinds": kinds or _kinds(Event)})).first()
                 if row is None:
                     return False
                 taken = _Taken(row.number, row.kind, row.attempts)
@@ -178,6 +184,15 @@ class Outbox:
 def _kinds(shape: type[Event]) -> list[str]:
     """The name of every event that is declared in this process."""
     return [name for each in shape.__subclasses__() for name in (each.__name__, *_kinds(each))]
+
+
+def _urgent() -> list[str]:
+    return _kinds(UrgentEvent)
+
+
+def _usual() -> list[str]:
+    urgent = set(_urgent())
+    return [kind for kind in _kinds(Event) if kind not in urgent]
 
 
 def _tell(tell: AfterCommit, taken: _Taken) -> None:

@@ -50,29 +50,31 @@ class Supervisor:
         self._tasks.clear()
         self.down.clear()
 
-    def run(self, name: str, factory: Factory) -> asyncio.Task[None]:
+    def run(self, name: str, factory: Factory, *, longest_s: float = LONGEST_DELAY_S) -> asyncio.Task[None]:
         """Start a loop that is meant to run for ever: a return is treated like an error, and both lead to a restart.
+
+        `longest_s`: the longest pause before one; short for what people's health hangs on.
 
         `factory` is called afresh for each start. Cancelling the returned task ends this loop alone, for good.
         """
         if name in self._tasks and not self._tasks[name].done():
             raise ValueError(f"a loop named {name} is running already")
-        task = asyncio.create_task(self._keep(name, factory), name=name)
+        task = asyncio.create_task(self._keep(name, factory, longest_s), name=name)
         self._tasks[name] = task
         return task
 
-    async def _keep(self, name: str, factory: Factory) -> None:
-        delay = FIRST_DELAY_S
+    async def _keep(self, name: str, factory: Factory, longest_s: float) -> None:
+        delay = min(FIRST_DELAY_S, longest_s)
         try:
             while True:
                 started = self._clock.monotonic()
                 self.down[name] = await self._ending(name, factory)
                 # A loop that ran for longer than the longest pause was healthy: its next failure is a new one.
-                if self._clock.monotonic() - started > LONGEST_DELAY_S:
-                    delay = FIRST_DELAY_S
+                if self._clock.monotonic() - started > longest_s:
+                    delay = min(FIRST_DELAY_S, longest_s)
                 log.warning("loop down", loop=name, error=self.down[name], again_in_s=delay)
                 await self._sleep(delay)
-                delay = min(delay * 2, LONGEST_DELAY_S)
+                delay = min(delay * 2, longest_s)
                 del self.down[name]
         finally:
             self.down.pop(name, None)

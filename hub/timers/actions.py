@@ -9,7 +9,7 @@ from hub.platform.database import Database
 from hub.timers import store
 from hub.timers.model import Backlog, Due, Timer
 
-__all__ = ("Backlog", "Due", "Timer", "backlog", "cancel", "forget", "set_timers", "upcoming")
+__all__ = ("Backlog", "Due", "Timer", "backlog", "cancel", "forget", "remove", "set_timers", "upcoming")
 MOST_SET = 5000  # rows of one statement
 
 
@@ -25,6 +25,20 @@ async def cancel(connection: AsyncConnection, kinds: Collection[str], *subjects:
     Afterwards none of them fires: one that is being fired at this moment is waited for, and counts as fired.
     """
     return await store.cancel(connection, kinds, subjects, before)
+
+
+async def remove(
+    connection: AsyncConnection,
+    kinds: Collection[str],
+    *subjects: str,
+    before: int | None = None,
+    keys: Collection[str] | None = None,
+) -> int:
+    """As `cancel`, and with `keys` only those; but nothing of them is left: for what may be set and ended without end.
+
+    The same could be set again afterwards, so it is for whoever never sets a key of a revision twice.
+    """
+    return await store.remove(connection, kinds, subjects, before, keys)
 
 
 async def upcoming(connection: AsyncConnection, until: datetime, person: str | None, most: int) -> list[Due]:

@@ -4,7 +4,7 @@ Whatever dies between two steps, a timer has fired with everything that follows,
 """
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 import structlog
@@ -16,7 +16,10 @@ from hub.platform.supervisor import describe
 from hub.timers import store
 from hub.timers.model import Due, delay_after
 
-BATCH = 250  # timers in one transaction
+BATCH = 100  # timers in one transaction, which holds what it writes into until its commit
+BUSY = timedelta(milliseconds=300)  # how long one rests that met a lock
+# lock_not_available, deadlock_detected, serialization_failure (PostgreSQL, appendix A)
+LOCKED = frozenset({"55P03", "40P01", "40001"})
 
 ENDED = Counter("hub_timers_ended_total", "Timers that ended, by kind and how", ["kind", "how"])
 FAILED = Counter("hub_timers_failed_total", "Timers put back because their handler failed", ["kind"])
@@ -61,6 +64,8 @@ class Firing:
     async def fire(self, kind: str, now: datetime | None = None) -> int:
         """One batch; how many timers ended or were put back. 0: none is due. `now`: of a test; else the database's."""
         batch = self._handlers[kind][2]
+        if now is None and not await store.is_due(self._database.log, kind):
+            return 0  # one round trip; a transaction that finds nothing takes five
         try:
             return await self._fire(kind, now, batch)
         except Exception as error:
@@ -79,11 +84,13 @@ class Firing:
         except Exception as error:
             if not claimed:  # the database is away, not the handler at fault
                 raise
-            timer = claimed[0]
-            log.error("timer failed", kind=kind, timer=timer.id, attempts=timer.attempts, exc_info=error)
-            FAILED.labels(kind).inc()
+            timer, is_busy = claimed[0], _is_busy(error)
+            delay = BUSY if is_busy else delay_after(timer.attempts)
+            if not is_busy:
+                log.error("timer failed", kind=kind, timer=timer.id, attempts=timer.attempts, exc_info=error)
+                FAILED.labels(kind).inc()
             async with self._database.transaction() as connection:
-                await store.put_back(connection, timer.id, now, delay_after(timer.attempts), describe(error))
+                await store.put_back(connection, timer.id, now, delay, describe(error), failed=not is_busy)
             return True
 
     async def _fire(self, kind: str, now: datetime | None, most: int, taken: list[Due] | None = None) -> int:
@@ -104,6 +111,11 @@ class Firing:
         for tell in (*done.tell, *too_late.tell):
             await _tell(tell, kind)
         return len(claimed.due) + len(claimed.expired)
+
+
+def _is_busy(error: BaseException) -> bool:
+    """Whether somebody else held a lock: nothing is wrong with the timer, and soon it can be handled."""
+    return getattr(getattr(error, "orig", error), "sqlstate", None) in LOCKED
 
 
 def _count(kind: str, claimed: store.Claimed, void: int) -> None:

@@ -1,9 +1,10 @@
 """Rows of timers. Statements take a moment to look from, or the database's own: the clocks of machines differ."""
 
 from collections.abc import Collection, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 import msgspec
 from sqlalchemy import bindparam, text
 from sqlalchemy.dialects.postgresql import TIMESTAMP
@@ -28,6 +29,15 @@ UPDATE timers SET state = 'cancelled', next_at = NULL, ended_at = statement_time
 WHERE subject = ANY (CAST(:subjects AS uuid[])) AND kind = ANY (CAST(:kinds AS text[])) AND state = 'pending'
   AND (CAST(:before AS int) IS NULL OR revision < CAST(:before AS int))
 """)
+# Locked in one order, so that two who take away some of the same wait in one direction only; what has fired meanwhile stays.
+_REMOVE = text("""
+DELETE FROM timers WHERE id = ANY (ARRAY(
+  SELECT id FROM timers
+  WHERE subject = ANY (CAST(:subjects AS uuid[])) AND kind = ANY (CAST(:kinds AS text[])) AND state = 'pending'
+    AND (CAST(:before AS int) IS NULL OR revision < CAST(:before AS int))
+    AND (CAST(:keys AS text[]) IS NULL OR key = ANY (CAST(:keys AS text[])))
+  ORDER BY id FOR UPDATE))
+""")
 # One that is too late is not handed out; it ends here. An array, not a join: for a join a plan for any :most reads the whole table.
 _CLAIM = text(f"""
 WITH due AS MATERIALIZED (
@@ -40,9 +50,10 @@ WITH due AS MATERIALIZED (
 )
 SELECT ended.*, {_NOW} AS now FROM ended ORDER BY due_at, id
 """)  # noqa: S608 - a constant
+_IS_DUE = "SELECT EXISTS (SELECT FROM timers WHERE kind = $1 AND next_at <= statement_timestamp())"
 _VOID = text("UPDATE timers SET state = 'cancelled' WHERE id = ANY (CAST(:ids AS uuid[]))")
 _PUT_BACK = text(f"""
-UPDATE timers SET attempts = attempts + 1, error = :error, next_at = {_NOW} + :delay WHERE id = :id AND state = 'pending'
+UPDATE timers SET attempts = attempts + CAST(:failed AS int), error = :error, next_at = {_NOW} + :delay WHERE id = :id AND state = 'pending'
 """)  # noqa: S608 - a constant
 # Kinds are found by leaping along the index: a probe for each, however many timers wait. Counting what is due ends at :most.
 _BACKLOG = text("""
@@ -85,6 +96,17 @@ async def cancel(
     return (await connection.execute(_CANCEL, values)).rowcount
 
 
+async def remove(
+    connection: AsyncConnection,
+    kinds: Collection[str],
+    subjects: Collection[str],
+    before: int | None,
+    keys: Collection[str] | None,
+) -> int:
+    values = {"subjects": sorted(subjects), "kinds": sorted(kinds), "before": before}
+    return (await connection.execute(_REMOVE, values | {"keys": None if keys is None else sorted(keys)})).rowcount
+
+
 class Claimed(msgspec.Struct, frozen=True):
     """What one claim took, and the moment it looked from."""
 
@@ -103,14 +125,22 @@ async def claim(connection: AsyncConnection, kind: str, now: datetime | None, mo
     return Claimed(due, expired, rows[0].now if rows else None)
 
 
+async def is_due(pool: asyncpg.Pool, kind: str) -> bool:
+    """Whether a claim would find something, or somebody else is at it."""
+    return bool(await pool.fetchval(_IS_DUE, kind))
+
+
 async def void(connection: AsyncConnection, ids: Sequence[str]) -> None:
     """They were claimed, but nothing is to happen any more."""
     await connection.execute(_VOID, {"ids": list(ids)})
 
 
-async def put_back(connection: AsyncConnection, timer: str, now: datetime | None, delay: Any, error: str) -> None:
-    """One that could not be handled, after its claim was rolled back."""
-    await connection.execute(_PUT_BACK, {"id": timer, "now": now, "delay": delay, "error": error[:500]})
+async def put_back(
+    connection: AsyncConnection, timer: str, now: datetime | None, delay: timedelta, error: str, *, failed: bool
+) -> None:
+    """One that could not be handled, after its claim was rolled back. `failed`: it counts as an attempt."""
+    values = {"id": timer, "now": now, "delay": delay, "error": error[:500], "failed": failed}
+    await connection.execute(_PUT_BACK, values)
 
 
 async def backlog(connection: AsyncConnection, most: int) -> list[Backlog]:

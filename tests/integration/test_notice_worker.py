@@ -11,6 +11,7 @@ import msgspec
 import pytest
 import pytest_asyncio
 
+from hub.notices.draft import Draft, insert
 from hub.notices.due import _OLDEST, LANES, SHARDS, backlog, due
 from hub.notices.notice_class import CLASSES, Step
 from hub.notices.store import _CLAIM
@@ -163,3 +164,33 @@ async def test_looking_for_what_is_due_reads_no_notice_that_waits(database: Data
         plan = "\n".join(row[0] for row in await connection.fetch(f"EXPLAIN {query}", *values))
 
     assert [line for line in plan.splitlines() if "Index Cond" in line and "next_at <=" in line]
+
+
+async def test_what_is_urgent_leaves_without_redis(
+    chosen: settings.Settings,
+    database: Database,
+    service: WebpushStandin,
+    servers: Servers,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """P6, P11: nobody can be woken, so the worker looks by itself."""
+    monkeypatch.setattr(notice_worker, "UNWOKEN_S", 0.0)
+    doctor = await away(database, service)
+    await database.log.execute("DELETE FROM notices WHERE user_id = $1", doctor)
+    draft = Draft(user=doctor, dedupe_key=f"alert:{new_id()}", subject="alert")
+    async with database.transaction() as connection:
+        await insert(connection, CLASSES["health_alert"], chosen.notices.shards, SystemClock().now(), [draft])
+    await servers.valkey.kill()
+    watching = asyncio.create_task(notice_worker.watch_urgent(chosen, load_keyring(chosen)))
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                if service.received:
+                    break
+                await asyncio.sleep(0)
+    finally:
+        watching.cancel()
+        await asyncio.wait([watching])
+        await servers.valkey.start()
+
+    assert [each.payload["title"] for each in service.received] == ["重要提醒"]

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub.platform import settings
 from hub.platform.database import Database, open_database
 from hub.platform.identifier import new_id
-from hub.platform.outbox import Event, Outbox, forget_handled, publish
+from hub.platform.outbox import AfterCommit, Event, Outbox, UrgentEvent, forget_handled, publish
 
 
 class TeaMade(Event, frozen=True, kw_only=True):
@@ -18,6 +18,10 @@ class TeaMade(Event, frozen=True, kw_only=True):
 
 
 class TeaSpilt(Event, frozen=True, kw_only=True):
+    pass
+
+
+class HouseBurns(UrgentEvent, frozen=True, kw_only=True):
     pass
 
 
@@ -178,7 +182,7 @@ async def test_event_is_handled_after_a_process_died_in_its_handler(clean: Datab
     dying.subscribe(TeaMade, hang)
     living.subscribe(TeaMade, effect)
     await happen(clean, TeaMade(subject=new_id(), cup=3))
-    task = asyncio.create_task(dying.run())
+    task = asyncio.create_task(dying.run(urgent=False))
     await entered.wait()
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
@@ -217,7 +221,7 @@ async def test_run_handles_what_wake_announces(clean: Database) -> None:
 
     outbox = Outbox(clean)
     outbox.subscribe(TeaMade, note)
-    task = asyncio.create_task(outbox.run())
+    task = asyncio.create_task(outbox.run(urgent=False))
     await happen(clean, TeaMade(subject=new_id(), cup=1))
     outbox.wake()
     async with asyncio.timeout(10):
@@ -237,3 +241,26 @@ async def test_forget_handled_deletes_only_what_was_handled_long_ago(clean: Data
     assert await forget_handled(clean) == 0
     async with clean.transaction() as connection:
         assert list((await connection.execute(text("SELECT kind FROM events"))).scalars()) == ["TeaSpilt"]
+
+
+async def test_the_urgent_do_not_wait_behind_a_crowd(clean: Database) -> None:
+    """P11: a loop of its own takes them, and leaves the others to theirs."""
+    handled: list[str] = []
+    alarmed = asyncio.Event()
+    outbox = Outbox(clean)
+
+    async def hear(connection: AsyncConnection, happened: Event) -> AfterCommit:
+        handled.append(type(happened).__name__)
+        return alarmed.set
+
+    outbox.subscribe(TeaSpilt, hear)
+    outbox.subscribe(HouseBurns, hear)
+    await happen(clean, *(TeaSpilt(subject=new_id()) for _ in range(3)), HouseBurns(subject=new_id()))
+    urgent = asyncio.create_task(outbox.run(urgent=True))
+    async with asyncio.timeout(10):
+        await alarmed.wait()
+    urgent.cancel()
+    await asyncio.wait([urgent])
+    await outbox.drain()
+
+    assert handled == ["HouseBurns", "TeaSpilt", "TeaSpilt", "TeaSpilt"]
