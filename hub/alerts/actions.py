@@ -12,6 +12,7 @@ from hub.alerts.duty import ROLES
 from hub.alerts.event import AlertOpened
 from hub.alerts.model import CLINICIANS, Alert, Found, Severity, Taking, is_taken_by
 from hub.messaging.actions import Outcome
+from hub.messaging.membership import has_member
 from hub.messaging.model import SystemBody
 from hub.messaging.posting import Post
 from hub.notices.actions import Notices, notify_all, tell_all
@@ -49,36 +50,39 @@ def told_key(alert: str, number: int) -> str:
     return f"alert:{alert}:{number}"
 
 
-async def open_alert(services: Alerts, connection: AsyncConnection, found: Found) -> str:
+async def open_alert(services: Alerts, connection: AsyncConnection, found: Found) -> str | None:
     """The alert that this source raises, or raised before, in the caller's transaction; wake the outbox after the commit.
 
     It joins an open one of the same person and rule that is at least as severe; else a ladder begins, and goes on until
-    somebody acknowledges. Call it before anything is appended to a conversation: steps that fire lock in that order.
+    somebody acknowledges. Of a flood of sources the first of each minute are kept, the others counted; what somebody
+    raised by hand always is. None: the person's key is destroyed, and nothing new is said of them.
+    Call it before anything is appended to a conversation: steps that fire lock in that order.
     """
     now = services.clock.now()
-    sealing = (await services.sealer.keys_for({found.person}))[found.person] if found.note else None
+    key = (await services.sealer.keys_for({found.person}))[found.person]
+    if key is None:
+        return None
     await store.take_turn(connection, found.person)
-    if (known := await store.raised_by(connection, found.source)) is not None:
+    if (known := await store.raised_by(connection, key, found.source)) is not None:
         return known
-    alert = await store.join(connection, found, now)
-    if alert is None:
-        alert = new_id()
-        await store.add(connection, alert, found, now)
+    joined = await store.join(connection, key, found, now)
+    if joined is not None and joined.is_flooded and found.by is None:
+        return joined.alert
+    alert = new_id() if joined is None else joined.alert
+    if joined is None:
+        await store.add(connection, key, alert, found, now)
         await set_timers(connection, [Timer(kind=STEP, subject=alert, key="0", person=found.person, due_at=now)])
         await publish(connection, AlertOpened(subject=alert))
-    sealed = store.seal(sealing, alert, found.source, found.note)
-    await store.add_source(connection, alert, found, sealed, now)
+    await store.add_source(connection, key, alert, found, now)
     return alert
 
 
 async def raise_alert(
     services: Alerts, who: Principal, person: str, severity: Severity, note: str, conversation: str | None
 ) -> str:
-    """By hand, of somebody with whom one deals. Raises `Refusal`."""
+    """By hand, of somebody with whom one deals; `conversation` is one of theirs. Raises `Refusal`."""
     if who.role not in CLINICIANS:
         raise Refusal(ErrorCode.FORBIDDEN)
-    if conversation is not None and not is_id(conversation):
-        raise Refusal(ErrorCode.INVALID, fields={"conversation": "id_invalid"})
     found = Found(
         person=person,
         kind="manual",
@@ -91,7 +95,9 @@ async def raise_alert(
     )
     async with services.database.transaction() as connection:
         await services.access.permit(connection, who, person, Need.SERVICE_READ)
-        alert = await open_alert(services, connection, found)
+        if conversation is not None and not await has_member(connection, conversation, person):
+            raise Refusal(ErrorCode.INVALID, fields={"conversation": "id_invalid"})
+        alert = _raised(await open_alert(services, connection, found))
         await services.audit.record(connection, who, person, "alert.raised", alert)
     services.outbox.wake()
     return alert
@@ -111,7 +117,7 @@ async def drill(services: Alerts, who: Principal, severity: Severity) -> str:
         by=who.user,
     )
     async with services.database.transaction() as connection:
-        alert = await open_alert(services, connection, found)
+        alert = _raised(await open_alert(services, connection, found))
         await services.audit.record(connection, who, who.user, "alert.drill", alert)
     services.outbox.wake()
     return alert
@@ -143,12 +149,12 @@ async def take_over(
     await store.take(connection, found.id, taking, who.user, sealed, services.clock.now())
     if found.state != "open":
         return []
-    told = [(step.number, user) for step in await store.steps(connection, found.id) for user in step.told]
-    others = sorted({user for _, user in told if user != who.user})
+    told = await store.told(connection, [found.id])
+    others = sorted({user for _, _, user in told if user != who.user})
     body = _taken(found, taking, who.user, names[who.user])
     posts = [Post(user=user, body=body, name=f"alert-{taking}:{found.id}") for user in others]
     outcomes = await notify_all(services.notices, connection, [], posts)
-    await settle(connection, [(told_key(found.id, number), user) for number, user in told], who.user)
+    await settle(connection, [(told_key(found.id, number), user) for _, number, user in told], who.user)
     return outcomes
 
 
@@ -163,12 +169,17 @@ async def seen_by(services: Alerts, connection: AsyncConnection, who: Principal,
 
 
 async def is_inside(services: Alerts, connection: AsyncConnection, who: Principal, alert: Alert) -> bool:
-    """Whether they may take it: staff, and doctors who were told, are on duty, or have the person in their care."""
+    """Whether they may take it: staff, and doctors who were told, have it, or have the person in their care, and while
+    it is open those on duty. Whom it is about never, unless it is a drill."""
+    if who.user == alert.person and not alert.drill:
+        return False
     if who.role in ("staff", "admin"):
         return True
-    if who.role != "doctor" or who.user == alert.person:
+    if who.role != "doctor":
         return False
-    if await store.was_told(connection, alert.id, who.user) or await is_on_duty(services, connection, who):
+    if who.user in (alert.acknowledged_by, alert.resolved_by) or await store.was_told(connection, alert.id, who.user):
+        return True
+    if alert.state == "open" and await is_on_duty(services, connection, who):
         return True
     return await has_in_care(services, connection, who, alert.person)
 
@@ -184,6 +195,12 @@ async def has_in_care(services: Alerts, connection: AsyncConnection, who: Princi
 async def is_on_duty(services: Alerts, connection: AsyncConnection, who: Principal) -> bool:
     now = services.clock.now()
     return any([who.user in await duty_store.on_duty(connection, role, now) for role in ROLES])
+
+
+def _raised(alert: str | None) -> str:
+    if alert is None:
+        raise Refusal(ErrorCode.NOT_FOUND, "erased")
+    return alert
 
 
 async def _names(connection: AsyncConnection, alert: Alert, who: str) -> Mapping[str, str]:

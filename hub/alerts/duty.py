@@ -20,6 +20,7 @@ FIT: Mapping[str, tuple[str, ...]] = {
 LONGEST = timedelta(days=7)
 AHEAD = timedelta(days=366)
 WINDOW = timedelta(days=93)  # of one look at the roster: a quarter
+_YEARS = range(1900, 2201)  # nothing that is added to them is beyond what a date can be
 
 
 class Planned(msgspec.Struct, frozen=True, kw_only=True):
@@ -61,6 +62,13 @@ def faults(planned: Planned, account_role: str | None, now: datetime) -> dict[st
         found["userId"] = "duty_user_unknown"
     elif account_role not in FIT[planned.role]:
         found["userId"] = "duty_user_unfit"
+    found |= {
+        field: "date_out_of_range"
+        for field, at in (("startsAt", planned.starts_at), ("endsAt", planned.ends_at))
+        if at.year not in _YEARS
+    }
+    if "startsAt" in found or "endsAt" in found:
+        return found
     if planned.starts_at > now + AHEAD:
         found["startsAt"] = "duty_far"
     if not planned.starts_at < planned.ends_at <= planned.starts_at + LONGEST:
@@ -78,13 +86,17 @@ def check_changeable(shift: Shift, now: datetime) -> None:
 
 def moment(text: str, field: str) -> datetime:
     """A time with its offset, in UTC; the plus of an offset may come as a space, unescaped in a query. Raises `Refusal`."""
+    reason = "time_zone_needed"
     try:
         at = msgspec.convert(text.replace(" ", "+"), datetime)
         if at.tzinfo is not None:
-            return at.astimezone(UTC)
+            reason = "date_out_of_range"
+            at = at.astimezone(UTC)
+            if at.year in _YEARS:
+                return at
     except (msgspec.ValidationError, OverflowError):
         pass
-    raise Refusal(ErrorCode.INVALID, fields={field: "time_zone_needed"})
+    raise Refusal(ErrorCode.INVALID, fields={field: reason})
 
 
 def check_window(start: datetime, end: datetime) -> None:

@@ -1,7 +1,7 @@
 """HTTP of duty rosters, for staff and admins. Takes the dependencies `duties` and `principal`."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Annotated
 
 import msgspec
@@ -147,8 +147,8 @@ def _planned(wanted: DutyWanted) -> Planned:
     return Planned(
         role=wanted.role,
         user=wanted.user_id,
-        starts_at=wanted.starts_at.astimezone(UTC),
-        ends_at=wanted.ends_at.astimezone(UTC),
+        starts_at=wanted.starts_at,
+        ends_at=wanted.ends_at,
         note=wanted.note,
     )
 

@@ -7,7 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from hub.alerts.actions import Alerts, open_alert
 from hub.alerts.model import Found
 from hub.messaging import actions as messaging
-from hub.messaging.alarm import written
+from hub.messaging.alarm import Written, written
+from hub.messaging.emergency import RULE_VERSION, Sign
 from hub.messaging.event import EmergencyWritten
 from hub.messaging.model import SystemBody
 from hub.messaging.posting import Post, post_all
@@ -25,33 +26,35 @@ class EmergencyReactions:
         outbox.subscribe(EmergencyWritten, self._answer)
 
     async def _answer(self, connection: AsyncConnection, happened: EmergencyWritten) -> AfterCommit | None:
-        entry = await written(connection, happened)
+        entry = await written(self._services.notices.messaging, connection, happened)
         if entry is None:
             return None
         found = Found(
             person=entry.person,
             kind="words",
-            severity=happened.severity,
-            rule=happened.rule,
-            rule_version=happened.version,
-            source=f"{happened.conversation}:{entry.seq}:{happened.rule}",
+            severity=entry.sign.severity,
+            rule=entry.sign.rule,
+            rule_version=RULE_VERSION,
+            source=f"{happened.conversation}:{entry.seq}:{entry.sign.rule}",
             conversation=happened.conversation,
         )
         await open_alert(self._services, connection, found)
-        return await self._advise(connection, happened, entry.seq)
+        return await self._advise(connection, happened, entry)
 
-    async def _advise(self, connection: AsyncConnection, happened: EmergencyWritten, seq: int) -> AfterCommit | None:
+    async def _advise(
+        self, connection: AsyncConnection, happened: EmergencyWritten, entry: Written
+    ) -> AfterCommit | None:
         """Once for an entry and what it speaks of; nothing where the patient's key is destroyed."""
-        note = text(advice_of(happened.rule, happened.severity))
+        note = text(advice_of(entry.sign))
         body = SystemBody(event="emergency_advice", users=[happened.sender], note=note)
-        post = Post(conversation=happened.conversation, body=body, name=f"emergency:{seq}:{happened.rule}")
+        post = Post(conversation=happened.conversation, body=body, name=entry.advice)
         services = self._services.notices.messaging
         _, (posted,) = await post_all(services, connection, [post])
         return None if posted.outcome is None else partial(messaging.tell, services, posted.outcome)
 
 
-def advice_of(rule: str, severity: str) -> str:
+def advice_of(sign: Sign) -> str:
     """The key of what is said."""
-    if rule == "self_harm":
+    if sign.rule == "self_harm":
         return "emergency_mind"
-    return f"emergency_{severity}"
+    return f"emergency_{sign.severity}"

@@ -1,6 +1,6 @@
 """Steps of ladders that fire: who is on duty is told, and the next step is set, in the transaction that marks the timer fired (P11)."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,8 +15,8 @@ from hub.alerts.model import Alert, Severity, StepFired
 from hub.messaging.model import CardBody
 from hub.notices.actions import Notices, Telling, notify_all, tell_all
 from hub.notices.draft import Draft
+from hub.notices.subject_actions import settle
 from hub.platform.text import text
-from hub.security.masking import mask_name
 from hub.timers.actions import Due, Timer, set_timers
 from hub.timers.firing import Done, Firing
 
@@ -47,10 +47,24 @@ class AlertSteps:
 
     async def _fire(self, connection: AsyncConnection, due: Sequence[Due], now: datetime) -> Done:
         alerts = await store.lock(connection, {each.subject for each in due})
-        live = [(each, alert) for each in due if (alert := _standing(alerts, each)) is not None]
+        standing = [(each, alert) for each in due if (alert := _standing(alerts, each)) is not None]
+        erased = await self._erased([alert for _, alert in standing])
+        live = [(each, alert) for each, alert in standing if alert.id not in erased]
         void = {each.id for each in due} - {each.id for each, _ in live}
-        if not live:
-            return Done(void=void)
+        tell = [await self._step(connection, live, now)] if live else []
+        if erased:
+            await _close(connection, erased, now)
+        return Done(void=void, tell=tell)
+
+    async def _erased(self, alerts: Sequence[Alert]) -> set[str]:
+        """Those of people whose key is destroyed."""
+        keys = await self._services.messaging.sealer.by_ids({alert.key for alert in alerts})
+        return {alert.id for alert in alerts if keys[alert.key] is None}
+
+    async def _step(
+        self, connection: AsyncConnection, live: Sequence[tuple[Due, Alert]], now: datetime
+    ) -> Callable[[], Awaitable[None]]:
+        """What is to be called after the commit."""
         ladders, duty = await ladder_store.all_held(connection), await _duty(connection, now)
         fired = [(alert, step) for timer, alert in live for step in _steps(ladders, duty, alert, timer, now)]
         await store.add_steps(connection, [(alert.id, step) for alert, step in fired])
@@ -60,7 +74,14 @@ class AlertSteps:
         async def tell() -> None:
             tell_all(self._services, outcomes)
 
-        return Done(void=void, tell=[tell])
+        return tell
+
+
+async def _close(connection: AsyncConnection, erased: Collection[str], now: datetime) -> None:
+    """There is nothing left to know of them: their ladders end, and who was told need not be woken any more."""
+    await store.close(connection, erased, now)
+    told = await store.told(connection, erased)
+    await settle(connection, [(told_key(alert, number), user) for alert, number, user in told], None)
 
 
 def _standing(alerts: Mapping[str, Alert], timer: Due) -> Alert | None:
@@ -99,15 +120,11 @@ def _tellings(fired: Sequence[tuple[Alert, StepFired]]) -> Iterator[Telling]:
 
 
 def _card(alert: Alert, step: StepFired) -> CardBody:
-    """For the inbox of who is told. What was found stands in the alert itself, which leaves a trace when it is read."""
+    """For the inbox of who is told, and so nothing of the person: it outlives their key. The alert says who and what,
+    and that leaves a trace."""
     assert step.until is not None
     title = text(f"alert_title_{alert.severity}")
-    summary = text(
-        f"alert_told_{step.step}",
-        name=mask_name(alert.name),
-        what=text(f"alert_kind_{alert.kind}"),
-        until=f"{step.until.astimezone(SHANGHAI):%H:%M:%S}",
-    )
+    summary = text(f"alert_told_{step.step}", until=f"{step.until.astimezone(SHANGHAI):%H:%M:%S}")
     return CardBody(
         card="alert", id=alert.id, title=(text("alert_drill") if alert.drill else "") + title, summary=summary
     )

@@ -1,4 +1,4 @@
-"""Looking at alerts: each look leaves a row in the audit (P13)."""
+"""Looking at alerts: each look leaves a row in the audit for each person that it showed (P13)."""
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -11,6 +11,7 @@ from hub.alerts.model import Alert, Story
 from hub.platform.error import ErrorCode, Refusal
 from hub.platform.identifier import is_id
 from hub.platform.page import Page, Paging, page_of
+from hub.security.audit import chain_of
 from hub.security.token import Principal
 
 
@@ -22,7 +23,13 @@ async def list_alerts(services: Alerts, who: Principal, wanted: Wanted, paging: 
     async with services.database.transaction() as connection:
         reach = await _reach(services, connection, who, wanted.person)
         found, total = await listing_store.page(connection, wanted, reach, paging)
-        await services.audit.record(connection, who, wanted.person or who.user, "alerts.read", _described(wanted))
+        persons = {each.person for each in found}
+        if wanted.person is not None and not persons:
+            await _check_known(connection, reach, wanted.person, total)
+            persons = {wanted.person}
+        # In the order of the chains, so that two who read several do not wait for each other in a circle.
+        for person in sorted(persons, key=lambda each: (chain_of(each), each)):
+            await services.audit.record(connection, who, person, "alerts.read", _described(wanted))
     return page_of(found, paging, total)
 
 
@@ -31,9 +38,10 @@ async def show(services: Alerts, who: Principal, alert: str) -> Story:
     async with services.database.transaction() as connection:
         found = await seen_by(services, connection, who, alert)
         inside = await is_inside(services, connection, who, found)
+        key = (await services.sealer.by_ids([found.key]))[found.key] if inside else None
         steps = await store.steps(connection, alert) if inside else []
-        sources = await store.sources(connection, services.sealer, alert) if inside else []
-        notes = await store.notes(connection, services.sealer, alert) if inside else ("", "")
+        sources = await store.sources(connection, key, alert) if inside else []
+        rule, *notes = await store.told_of(connection, key, alert)
         named = {user for step in steps for user in step.told} | {each.by for each in sources if each.by}
         named |= {each for each in (found.acknowledged_by, found.resolved_by) if each}
         names = {each.id: each.name for each in (await people(connection, named)).values()}
@@ -41,6 +49,7 @@ async def show(services: Alerts, who: Principal, alert: str) -> Story:
     return Story(
         alert=found,
         inside=inside,
+        rule=rule,
         acknowledge_note=notes[0],
         resolve_note=notes[1],
         sources=sources,
@@ -58,6 +67,13 @@ async def _reach(services: Alerts, connection: AsyncConnection, who: Principal, 
     if person is not None and person not in persons and await has_in_care(services, connection, who, person):
         persons.append(person)
     return Reach(open_ones=await is_on_duty(services, connection, who), told=who.user, persons=persons)
+
+
+async def _check_known(connection: AsyncConnection, reach: Reach, person: str, total: int) -> None:
+    """Of whom nothing shows, for one reason or another, there is nothing to know unless one may see all of theirs."""
+    if total or person in reach.persons or (reach.everything and await people(connection, [person])):
+        return
+    raise Refusal(ErrorCode.NOT_FOUND)
 
 
 def _described(wanted: Wanted) -> str:

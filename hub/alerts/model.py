@@ -35,7 +35,10 @@ class Found(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Alert(msgspec.Struct, frozen=True, kw_only=True):
-    """A row. `number`: how many steps of its ladder have fired; `step`: who was told last; `count`: how many sources."""
+    """A row. `number`: how many steps of its ladder have fired; `step`: who was told last; `count`: how many sources.
+
+    `key`: what the rule, the sources and the notes are sealed with, that of the person.
+    """
 
     id: str
     person: str
@@ -43,10 +46,9 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     phone: str | None
     kind: Kind
     severity: Severity
-    rule: str
-    rule_version: str
     drill: bool
     conversation: str | None
+    key: str
     state: State
     number: int
     step: str
@@ -58,6 +60,13 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     acknowledged_by: str | None
     resolved_at: datetime | None
     resolved_by: str | None
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """What found it."""
+
+    name: str = ""
+    version: str = ""
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -81,10 +90,14 @@ class StepFired(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Story(msgspec.Struct, frozen=True, kw_only=True):
-    """An alert with everything that came of it. `inside`: who looks may take it, and sees what only those do."""
+    """An alert with what came of it. `inside`: who looks may take it, and sees what only those do.
+
+    Of sources and steps the newest: a flood of them must not bury who looks.
+    """
 
     alert: Alert
     inside: bool
+    rule: Rule
     acknowledge_note: str
     resolve_note: str
     sources: list[Source]

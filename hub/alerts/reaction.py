@@ -4,12 +4,11 @@ from functools import partial
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub.accounts.actions import people
 from hub.alerts import store
-from hub.alerts.actions import Alerts, open_alert, take_over
+from hub.alerts.actions import Alerts, is_inside, open_alert, take_over
 from hub.alerts.event import AlertOpened
 from hub.alerts.model import CLINICIANS, Found
-from hub.care.alarm_actions import rule_of
+from hub.care.alarm_actions import rule_of, rule_of_missed
 from hub.care.event import MeasurementMissed, ReadingFoundCritical
 from hub.messaging.model import SystemBody
 from hub.notices.actions import notify, tell_all
@@ -53,11 +52,15 @@ class AlertReactions:
         await open_alert(self._services, connection, found)
 
     async def _missed(self, connection: AsyncConnection, happened: MeasurementMissed) -> None:
+        """One rule for whatever plans ask for the same measurement, so that they join."""
+        rule = await rule_of_missed(connection, self._services.sealer, happened.plan)
+        if rule is None:
+            return
         found = Found(
             person=happened.subject,
             kind="missed",
             severity="warning",
-            rule=f"measurement_missed:{happened.plan}",
+            rule=rule,
             source=happened.occurrence,
         )
         await open_alert(self._services, connection, found)
@@ -75,15 +78,17 @@ class AlertReactions:
         return partial(tell_all, self._services.notices, outcomes)
 
     async def _acknowledged(self, connection: AsyncConnection, happened: NoticeAcknowledged) -> AfterCommit | None:
-        """Only who was told has such a card; who is no clinician any more, or comes second, changes nothing."""
+        """An old card changes nothing once who holds it may not take the alert any more, or comes second."""
         place, _, alert = happened.about.partition(":")
         if place != "alert" or not is_id(alert):
             return None
         found = await store.find(connection, alert)
-        presser = (await people(connection, [happened.user])).get(happened.user)
-        if found is None or presser is None or presser.role not in CLINICIANS:
+        role = await store.role_of(connection, happened.user)
+        if found is None or role not in CLINICIANS:
             return None
-        who = Principal(user=happened.user, session="", role=presser.role, expires_at=0)
+        who = Principal(user=happened.user, session="", role=role, expires_at=0)
+        if not await is_inside(self._services, connection, who, found):
+            return None
         try:
             outcomes = await take_over(self._services, connection, who, found, "acknowledged", "")
         except Refusal:

@@ -57,7 +57,10 @@ class SourceView(Outbound, frozen=True, kw_only=True):
 
 
 class StoryView(AlertView, frozen=True, kw_only=True):
-    """All of an alert. For whom it is about without phone, notes, sources and steps."""
+    """An alert with the newest 50 of its sources and steps; there were `count` and `stepsFired`.
+
+    For whom it is about without phone, rule, conversation, notes, sources and steps.
+    """
 
     phone: str | None
     rule: str
@@ -69,6 +72,7 @@ class StoryView(AlertView, frozen=True, kw_only=True):
     resolve_note: str
     sources: Sequence[SourceView]
     steps: Sequence[StepView]
+    steps_fired: int
 
 
 def alert_view(alert: Alert) -> AlertView:
@@ -81,9 +85,9 @@ def story_view(story: Story) -> StoryView:
     return StoryView(
         **_shown(alert, alert.name),
         phone=phone_for(alert.phone, allowed=alert.state != "resolved") if story.inside else None,
-        rule=alert.rule if story.inside else "",
-        rule_version=alert.rule_version if story.inside else "",
-        conversation=alert.conversation,
+        rule=story.rule.name,
+        rule_version=story.rule.version,
+        conversation=alert.conversation if story.inside else None,
         acknowledged_by=_someone(alert.acknowledged_by, names),
         acknowledge_note=story.acknowledge_note,
         resolved_by=_someone(alert.resolved_by, names),
@@ -93,6 +97,7 @@ def story_view(story: Story) -> StoryView:
             for each in story.sources
         ],
         steps=[_step(each, names) for each in story.steps],
+        steps_fired=alert.number if story.inside else 0,
     )
 
 

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from hub.care import guideline
+from hub.care import guideline, plan_store
 from hub.care.table import health_data_records as records
+from hub.security.sealing import Sealer
 
 
 class Rule(NamedTuple):
@@ -28,3 +29,9 @@ async def rule_of(connection: AsyncConnection, record: str) -> Rule | None:
     """The rule that found this reading; None if the reading was taken back."""
     kind = (await connection.execute(sa.select(records.c.type).where(records.c.id == record))).scalar_one_or_none()
     return None if kind is None else Rule(f"reading_critical:{kind}", VERSION)
+
+
+async def rule_of_missed(connection: AsyncConnection, sealer: Sealer, plan: str) -> str | None:
+    """The rule by which a measurement of this plan is missed; None if the key of its person was destroyed."""
+    found = (await plan_store.find_all(connection, sealer, [plan])).get(plan)
+    return None if found is None else f"measurement_missed:{found.measurement_type or 'any'}"

@@ -13,9 +13,13 @@ from hub.care import occurrence_store as store
 from hub.care import plan_store
 from hub.care.occurrence import (
     MEASURED_BEFORE,
+    PLAN_DUE,
+    PLAN_MISSED,
+    SNOOZES,
     Occurrence,
     done,
     due_timer,
+    key_of,
     merged,
     missed_timer,
     skipped,
@@ -32,7 +36,7 @@ from hub.platform.identifier import is_id
 from hub.security.audit import Audit
 from hub.security.sealing import Sealer
 from hub.security.token import Principal
-from hub.timers.actions import set_timers
+from hub.timers.actions import remove, set_timers
 
 SHOWN_OCCURRENCES = 500  # in one answer, the earliest first
 DAY_OCCURRENCES = 15_000  # 200 plans, each 24 times a day, over a day in all zones: more there cannot be
@@ -96,20 +100,23 @@ class PlanOccurrences:
 
     async def done(self, who: Principal, plan: str, at: str) -> Shown:
         """It was taken, measured, done. Doing it again changes nothing. Raises `Refusal`."""
-        return await self._act(who, plan, at, "done", lambda found, now: done(found, who.user, now))
+        return await self._act(who, plan, at, "done", lambda found, now: done(found, who.user, now), ends=True)
 
     async def skip(self, who: Principal, plan: str, at: str) -> Shown:
         """It will not be done. Skipping again changes nothing. Raises `Refusal`."""
-        return await self._act(who, plan, at, "skip", lambda found, now: skipped(found, who.user, now))
+        return await self._act(who, plan, at, "skip", lambda found, now: skipped(found, who.user, now), ends=True)
 
     async def snooze(self, who: Principal, plan: str, at: str, minutes: int) -> Shown:
         """Be reminded again in so many minutes, and let it be missed as much later. Raises `Refusal`."""
         return await self._act(who, plan, at, "snooze", lambda found, now: snoozed(found, minutes, now))
 
-    async def _act(self, who: Principal, plan: str, at: str, name: str, turn: Turn) -> Shown:
+    async def _act(self, who: Principal, plan: str, at: str, name: str, turn: Turn, *, ends: bool = False) -> Shown:
         moment, now = parse_moment(at, "at"), self._now()
         async with self._database.transaction() as connection:
             owner = await self._find(connection, who, plan, Need.HEALTH_WRITE)
+            if ends:  # timers before occurrences: one that is firing has its occurrence next
+                keys = [key_of(moment, snoozes) for snoozes in range(SNOOZES + 1)]
+                await remove(connection, [PLAN_DUE, PLAN_MISSED], plan, keys=keys)
             before = await store.lock(connection, plan, moment)
             if before is None:
                 raise Refusal(ErrorCode.NOT_FOUND)

@@ -25,7 +25,7 @@ from hub.care.occurrence import (
 )
 from hub.care.plan import Plan
 from hub.platform.identifier import new_id
-from hub.timers.actions import cancel, set_timers
+from hub.timers.actions import remove, set_timers
 
 
 async def make_ahead(connection: AsyncConnection, wanted: Sequence[tuple[Plan, datetime]], now: datetime) -> None:
@@ -48,8 +48,9 @@ async def remake(connection: AsyncConnection, plan: Plan, now: datetime) -> None
     What is over stays as it is; what was due before can still be done, and is missed at its time.
     """
     # A window that is being extended at this moment is waited for; what it made is seen by the statements after this one.
-    await cancel(connection, [PLAN_WINDOW], plan.id, before=plan.revision)
-    await cancel(connection, [PLAN_WINDOW, PLAN_DUE, PLAN_MISSED], plan.id, before=plan.revision)
+    await remove(connection, [PLAN_WINDOW], plan.id, before=plan.revision)
+    # Removed, not cancelled: who changes a plan over and over leaves nothing. Its revision keeps them from being set again.
+    await remove(connection, [PLAN_WINDOW, PLAN_DUE, PLAN_MISSED], plan.id, before=plan.revision)
     standing = await store.renew(connection, plan.id, plan.revision, now)
     await set_timers(connection, timers_again(plan, standing))
     if plan.state == "active":

@@ -49,6 +49,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     revision: int
     created_at: datetime
     updated_at: datetime
+    moved_on: date | None = None  # the day (UTC) of the newest revision, and how many that day had
+    moves: int = 0
 
 
 def occurrences(plan: Plan, after: datetime, before: datetime, limit: int) -> list[datetime]:

@@ -28,6 +28,7 @@ from hub.security.token import Principal
 
 # Not ended, of one person: more than anybody keeps to, and few enough for the scheduler. Two at once may be one more.
 OPEN_PLANS = 200
+OPEN_CRITICAL = 10  # of them: each that is missed calls whoever is on duty
 ADHERENCE = timedelta(days=30)
 
 
@@ -61,6 +62,8 @@ class HealthPlans:
             if await store.count_open(connection, person, now) >= OPEN_PLANS:
                 raise Refusal(ErrorCode.CONFLICT, "plans_too_many")
             plan = planned(wanted, person, who.user, now)
+            if plan.critical:
+                await self._check_critical(connection, plan, now)
             await store.add(connection, await self._sealer.key_for(person), plan)
             await make_ahead(connection, [(plan, now)], now)
             await publish(connection, PlanChanged(subject=plan.id))
@@ -98,6 +101,8 @@ class HealthPlans:
         async with self._database.transaction() as connection:
             before = await self._find(connection, who, plan, Need.HEALTH_WRITE, lock=True)
             after = changed(before, change, now)
+            if after.critical and not before.critical:
+                await self._check_critical(connection, after, now)
             if after is not before:
                 await store.save(connection, await self._sealer.key_for(after.user), after)
             if after.revision != before.revision:
@@ -122,6 +127,12 @@ class HealthPlans:
             await self._audit.record(connection, who, after.user, "health_plan.end", plan)
         self._outbox.wake()
         return _shown(after, now, counts[plan])
+
+    async def _check_critical(self, connection: AsyncConnection, plan: Plan, now: datetime) -> None:
+        """What is critical is sealed: all that are open are read."""
+        others = await store.of_person(connection, self._sealer, plan.user, now, ())
+        if sum(each.critical for each in others if each.id != plan.id) >= OPEN_CRITICAL:
+            raise Refusal(ErrorCode.CONFLICT, "plans_critical_too_many")
 
     async def _find(
         self, connection: AsyncConnection, who: Principal, plan: str, need: Need, *, lock: bool = False

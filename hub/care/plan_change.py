@@ -1,6 +1,6 @@
 """Making and changing plans: what somebody asked for, and the plan that it gives. Pure."""
 
-from datetime import datetime
+from datetime import UTC, datetime, time, timedelta
 from typing import Literal
 
 import msgspec
@@ -9,7 +9,10 @@ from msgspec import UNSET, UnsetType
 from hub.care.model import RecordType
 from hub.care.plan import Kind, Plan, Timing, check_measured, check_open, start_of, timing, until_of, zone_of
 from hub.care.recurrence_rule import parse
+from hub.platform.error import ErrorCode, Refusal
 from hub.platform.identifier import new_id
+
+MOVES_A_DAY = 50  # of one plan to other times: more than anybody needs
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,8 +82,9 @@ def changed(plan: Plan, change: Change, now: datetime) -> Plan:
     )
     if after == plan:
         return plan
-    raised = plan.revision + (_due(after) != _due(plan))
-    return msgspec.structs.replace(after, revision=raised, updated_at=now)
+    if _due(after) != _due(plan):
+        after = _moved(after, now)
+    return msgspec.structs.replace(after, updated_at=now)
 
 
 def ended(plan: Plan, now: datetime) -> Plan:
@@ -88,6 +92,16 @@ def ended(plan: Plan, now: datetime) -> Plan:
     if plan.state == "ended":
         return plan
     return msgspec.structs.replace(plan, state="ended", revision=plan.revision + 1, updated_at=now)
+
+
+def _moved(plan: Plan, now: datetime) -> Plan:
+    """Of the next revision; each makes its occurrences and timers anew, so a day has no more than so many."""
+    today = now.astimezone(UTC).date()
+    moves = plan.moves + 1 if plan.moved_on == today else 1
+    if moves > MOVES_A_DAY:
+        tomorrow = datetime.combine(today + timedelta(days=1), time(), UTC)
+        raise Refusal(ErrorCode.RATE_LIMITED, retry_after_ms=int((tomorrow - now) / timedelta(milliseconds=1)))
+    return msgspec.structs.replace(plan, revision=plan.revision + 1, moved_on=today, moves=moves)
 
 
 def _due(plan: Plan) -> tuple[object, ...]:

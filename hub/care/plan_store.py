@@ -1,7 +1,7 @@
 """Rows of plans: what they say sealed under the key of the person, when they are due in the clear, for the scheduler."""
 
 from collections.abc import Collection, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 import msgspec
@@ -50,6 +50,8 @@ class _Content(msgspec.Struct, frozen=True, array_like=True):
     notes: str
     measurement_type: RecordType | None
     critical: bool = False
+    moved_on: date | None = None
+    moves: int = 0
 
 
 _content = msgspec.msgpack.Decoder(_Content)
@@ -127,7 +129,7 @@ def _is(state: State, now: datetime) -> sa.ColumnElement[bool]:
 
 
 def _changing(key: DataKey, plan: Plan) -> dict[str, Any]:  # Any: values of columns of several types
-    content = _Content(plan.title, plan.notes, plan.measurement_type, plan.critical)
+    content = _Content(plan.title, plan.notes, plan.measurement_type, plan.critical, plan.moved_on, plan.moves)
     return {
         "body": key.seal(msgspec.msgpack.encode(content), _context(plan.user, plan.id)),
         "key_id": key.id,
@@ -166,6 +168,8 @@ def _opened(row: sa.Row[Any], key: DataKey) -> Plan:
         revision=row.revision,
         created_at=row.created_at,
         updated_at=row.updated_at,
+        moved_on=content.moved_on,
+        moves=content.moves,
     )
 
 

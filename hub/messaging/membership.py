@@ -27,7 +27,14 @@ from hub.messaging.conversation import (
 )
 from hub.messaging.model import Kind, SystemBody
 from hub.platform.error import ErrorCode, Refusal
+from hub.platform.identifier import is_id
 from hub.security.sealing import DataKey
+
+
+async def has_member(connection: AsyncConnection, conversation: str, user: str) -> bool:
+    """Whether somebody is in it now."""
+    found = await store.member(connection, conversation, user) if is_id(conversation) else None
+    return found is not None and found.to_seq is None
 
 
 async def add(services: Messaging, *, actor: str, role: str, conversation: str, members: Sequence[str]) -> None:

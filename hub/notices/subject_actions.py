@@ -23,8 +23,9 @@ FROM found WHERE n.id = found.id
 """)
 
 
-async def settle(connection: AsyncConnection, told: Collection[tuple[str, str]], by: str) -> int:
+async def settle(connection: AsyncConnection, told: Collection[tuple[str, str]], by: str | None) -> int:
     """End these, each named by its draft's dedupe key and its person: `by` has seen theirs, the others' are out of date.
+    Without `by` they all are.
 
     In the caller's transaction, after anything that it appends. How many were ended.
     """

@@ -232,6 +232,10 @@ TEXTS: dict[str, tuple[str, str]] = {
     "until_twice": ("与重复规则中的 UNTIL 不一致", "Not what the rule's own UNTIL says"),
     "measurement_type_unwanted": ("仅测量计划可以指明测量项目", "Only a plan to measure names what"),
     "plan_is_ended": ("计划已结束，不能修改", "The plan has ended and cannot be changed"),
+    "plans_critical_too_many": (
+        "重要测量计划过多，请先结束不需要的计划",
+        "Too many critical plans; end those no longer needed",
+    ),
     "plans_too_many": ("进行中的计划过多，请先结束不需要的计划", "Too many plans; end those that are no longer needed"),
     # The knowledge base.
     "article_is_draft": ("文章是草稿，不能执行此操作", "The article is a draft; this is not possible now"),

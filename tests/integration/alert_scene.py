@@ -5,16 +5,28 @@ from typing import Any
 
 import msgspec
 
+from hub.alerts import store
 from hub.alerts.actions import Alerts, open_alert
 from hub.alerts.firing import AlertSteps
 from hub.alerts.model import Found
 from hub.messaging.history import History
 from hub.platform.database import Database
 from hub.platform.identifier import new_id
+from hub.security.sealing import Sealer
 from hub.timers.firing import Firing
 from tests.integration.core_app import Caller, CoreHub
 
 TABLES = ("duty_shifts", "alerts", "alert_ladders", "timers", "notices", "events")
+
+
+async def found_by(database: Database, sealer: Sealer, alert: str) -> tuple[str, str, list[str]]:
+    """What an alert keeps sealed."""
+    async with database.transaction() as connection:
+        found = await store.find(connection, alert)
+        assert found is not None
+        key = (await sealer.by_ids([found.key]))[found.key]
+        rule, *_ = await store.told_of(connection, key, alert)
+        return rule.name, rule.version, [each.source for each in await store.sources(connection, key, alert)]
 
 
 class Ward:
@@ -49,7 +61,9 @@ class Ward:
         given = {"kind": "reading", "severity": "critical", "rule": "reading_critical:spo2", "source": new_id()}
         async with self.hub.ground.database.transaction() as connection:
             found = Found(person=person.id, **(given | more))
-            return await open_alert(self.alerts, connection, found)
+            alert = await open_alert(self.alerts, connection, found)
+        assert alert is not None
+        return alert
 
     def firing(self, database: Database | None = None) -> Firing:
         firing = Firing(database or self.hub.ground.database)
@@ -70,6 +84,10 @@ class Ward:
             "SELECT step, told::text[] AS told FROM alert_steps WHERE alert = $1 ORDER BY number", alert
         )
         return [(row["step"], set(row["told"])) for row in rows]
+
+    async def found_by(self, alert: str) -> tuple[str, str, list[str]]:
+        """The rule, its version and the newest sources."""
+        return await found_by(self.hub.ground.database, self.hub.ground.sealer, alert)
 
     async def row(self, alert: str) -> Any:  # Any: a row
         return await self.pool.fetchrow("SELECT * FROM alerts WHERE id = $1", alert)

@@ -18,7 +18,15 @@ from hub.platform.identifier import new_id
 from hub.platform.outbox import publish
 from tests.integration.alert_scene import Ward
 from tests.integration.care_scene import audited, erase, relate
-from tests.integration.core_app import Caller, CoreHub, open_core
+from tests.integration.core_app import START, Caller, CoreHub, open_core
+
+CRITICAL_PLAN = {
+    "kind": "measurement",
+    "title": "早晚测量",
+    "schedule": "FREQ=DAILY;BYHOUR=10,20",
+    "startsAt": f"{START.date()}",
+    "critical": True,
+}
 
 
 @pytest_asyncio.fixture
@@ -88,6 +96,7 @@ async def test_repeated_by_the_same_person_is_the_same_and_by_another_a_conflict
     """P14: with the name of who has it."""
     doctor, other = [await ward.on_duty("doctor_on_call", "doctor", name) for name in ("王医生", "李医生")]
     alert = await ward.open(await ward.hub.person())
+    await ward.fire()
     first = await take(ward, doctor, alert, note="一")
     again = await take(ward, doctor, alert, note="二")
     conflict = await take(ward, other, alert, status=409)
@@ -223,10 +232,8 @@ async def test_critical_reading_opens_an_alert_and_the_person_is_advised_at_once
     [alert] = (await ward.hub.call(patient, "GET", "/alerts"))["items"]
 
     assert (alert["kind"], alert["severity"], alert["state"]) == ("reading", "critical", "open")
-    row = await ward.row(alert["id"])
-    assert (row["rule"], len(row["rule_version"])) == ("reading_critical:spo2", 12)
-    source = await ward.pool.fetchval("SELECT source FROM alert_sources WHERE alert = $1", alert["id"])
-    assert source == record["id"]
+    rule, version, sources = await ward.found_by(alert["id"])
+    assert (rule, len(version), sources) == ("reading_critical:spo2", 12, [record["id"]])
     [advice] = await ward.inbox(patient)
     assert "请立即拨打120" in advice["note"]
     [notice] = await ward.pool.fetch(
@@ -240,14 +247,21 @@ async def test_critical_reading_opens_an_alert_and_the_person_is_advised_at_once
     }
 
 
-async def test_missed_measurement_is_a_warning(ward: Ward) -> None:
-    patient, plan, occurrence = await ward.hub.person(), new_id(), new_id()
-    async with ward.hub.ground.database.transaction() as connection:
-        await publish(connection, MeasurementMissed(subject=patient.id, plan=plan, occurrence=occurrence))
+async def test_missed_measurements_of_a_kind_are_one_warning(ward: Ward) -> None:
+    """P11: however many plans ask for it, those on duty are called once while it is open."""
+    patient = await ward.hub.person()
+    kinds = ("blood_pressure", "blood_pressure", "spo2")
+    for kind in kinds:
+        plan = await ward.hub.call(patient, "POST", "/health/plans", json=CRITICAL_PLAN | {"measurementType": kind})
+        async with ward.hub.ground.database.transaction() as connection:
+            await publish(connection, MeasurementMissed(subject=patient.id, plan=plan["id"], occurrence=new_id()))
     await ward.hub.ground.outbox.drain()
-    [alert] = (await ward.hub.call(patient, "GET", "/alerts"))["items"]
+    alerts = (await ward.hub.call(patient, "GET", "/alerts"))["items"]
 
-    assert (alert["kind"], alert["severity"]) == ("missed", "warning")
+    assert sorted((each["kind"], each["severity"], each["count"]) for each in alerts) == [
+        ("missed", "warning", 1),
+        ("missed", "warning", 2),
+    ]
     assert "尽快测量" in (await ward.inbox(patient))[0]["note"]
 
 

@@ -101,6 +101,21 @@ async def test_one_person_cannot_have_plans_without_end(hub: CoreHub, monkeypatc
     await make(hub, who)
 
 
+async def test_one_person_cannot_have_critical_plans_without_end(hub: CoreHub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P11: each that is missed calls whoever is on duty; neither a new nor a changed plan is one too many."""
+    monkeypatch.setattr(plan_actions, "OPEN_CRITICAL", 2)
+    who = await hub.person()
+    critical, mild = {"kind": "measurement", "measurementType": "spo2", "critical": True}, {"kind": "measurement"}
+    made = [await make(hub, who, **critical) for _ in range(2)]
+    other = await make(hub, who, **mild)
+    await hub.call(who, "POST", "/health/plans", 409, json=MEDICINE | critical)
+    await hub.call(who, "PATCH", f"/health/plans/{other['id']}", 409, json={"critical": True})
+    await hub.call(who, "PATCH", f"/health/plans/{made[1]['id']}", json={"critical": True, "title": "血氧"})
+    await hub.call(who, "DELETE", f"/health/plans/{made[0]['id']}")
+
+    await hub.call(who, "PATCH", f"/health/plans/{other['id']}", json={"critical": True})
+
+
 async def test_plans_cost_a_fixed_number_of_statements(hub: CoreHub) -> None:
     """However many are listed."""
     who = await hub.person()

@@ -7,6 +7,7 @@ import httpx
 import pytest
 
 from hub.platform.identifier import new_id
+from tests.integration.alert_scene import found_by
 from tests.integration.wire import Json, Server, Socket
 
 WORDS = "他昏迷了，叫不醒"
@@ -20,14 +21,14 @@ async def advice(device: Socket, room: str) -> Json:
 
 async def alerts(hub: Server, room: str) -> list[tuple[Any, ...]]:
     """(person, rule, severity, kind, sources) of those that this conversation raised."""
-    return [
-        tuple(row)
-        for row in await hub.parts.database.log.fetch(
-            "SELECT a.person::text, a.rule, a.severity, a.kind, array_agg(s.source ORDER BY s.at) FROM alerts a "
-            "JOIN alert_sources s ON s.alert = a.id WHERE a.conversation = $1 GROUP BY a.id ORDER BY a.opened_at",
-            room,
-        )
-    ]
+    rows = await hub.parts.database.log.fetch(
+        "SELECT id::text, person::text, severity, kind FROM alerts WHERE conversation = $1 ORDER BY opened_at", room
+    )
+    raised = []
+    for alert, person, severity, kind in rows:
+        rule, _, sources = await found_by(hub.parts.database, hub.parts.node.messaging.sealer, alert)
+        raised.append((person, rule, severity, kind, sources))
+    return raised
 
 
 async def events(hub: Server, room: str) -> int:
@@ -147,17 +148,29 @@ async def test_the_alert_is_about_whom_it_is_said(hub: Server) -> None:
     assert [row[0] for row in await alerts(hub, room)] == [mother]
 
 
-@pytest.mark.parametrize("road", ["socket", "http"])
-async def test_it_is_made_known_before_it_is_stored(hub: Server, road: str) -> None:
-    """P11: even where the append is refused there is the event, and no alert comes of it."""
-    patient, stranger = await hub.people(2)
-    room = await hub.conversation(patient)
-    device = await hub.device(stranger)
-    if road == "socket":
-        answer: Any = (await device.send(room, WORDS))["code"]
-    else:
-        answer = (await post(hub, stranger, room, WORDS, "m")).json()["error"]["type"]
+SHUT = {
+    "stranger": ("DELETE FROM members WHERE conversation = $1 AND user_id = $2", "not_found"),
+    "former": ("UPDATE members SET to_seq = 0 WHERE conversation = $1 AND user_id = $2", "not_found"),
+    "reader": ("UPDATE members SET role = 'reader' WHERE conversation = $1 AND user_id = $2", "forbidden"),
+    "read only": (
+        "WITH c AS (UPDATE conversations SET state = 'read_only' WHERE id = $1) SELECT 1 WHERE $2::uuid IS NOT NULL",
+        "read_only",
+    ),
+}
 
-    assert answer == "not_found"
-    assert await events(hub, room) >= 1
-    assert await alerts(hub, room) == []
+
+@pytest.mark.parametrize("shut", SHUT)
+async def test_who_may_not_write_there_makes_nothing_known(hub: Server, shut: str) -> None:
+    """P15: whoever names conversations at will fills no queue; the answer is that of any other text, over each road."""
+    writer, other = await hub.people(2)
+    room = await hub.conversation(writer, other)
+    statement, expected = SHUT[shut]
+    await hub.parts.database.log.execute(statement, room, writer)
+    device = await hub.device(writer)
+    plain = (await device.send(room, "你好"))["code"]
+    over_socket = (await device.send(room, WORDS))["code"]
+    over_http = (await post(hub, writer, room, WORDS, "m")).json()["error"]["type"]
+    edited = (await device.ask("edit", conversation=room, seq=1, clientMsgId="e", body={"text": WORDS}))["code"]
+
+    assert (plain, over_socket, over_http, edited) == (expected,) * 4
+    assert await events(hub, room) == 0

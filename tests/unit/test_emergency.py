@@ -1,10 +1,13 @@
 """Words of an emergency: what is one, what is none, and that they cannot be hidden by how they are written."""
 
+from typing import Any
+
 import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hub.messaging import emergency
 from hub.messaging.emergency import RULES, Sign, sign_in, sign_of
 from hub.messaging.model import Draft
 
@@ -134,6 +137,39 @@ def test_a_long_text_is_looked_through(word: str) -> None:
     """The whole of it."""
     assert sign_in("我没有不舒服，" * 700 + word) is not None
     assert sign_in("没有不想" * 1000) is None
+
+
+@pytest.mark.parametrize("text", ["没有胸痛", "不胸痛，", "羊水破", "胸痛", "没有胸痛羊水破"])
+def test_a_hostile_text_costs_little(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """P15: what stands before a match is looked at a few times, however many there are; after so many denials it counts."""
+    looked = 0
+    look = emergency._is_taken_back
+
+    def counting(*arguments: Any) -> bool:  # Any: whatever it takes
+        nonlocal looked
+        looked += 1
+        return look(*arguments)
+
+    monkeypatch.setattr(emergency, "_is_taken_back", counting)
+    found = sign_in(text * 700)
+
+    assert looked <= 30 + len(RULES)
+    assert found is not None
+
+
+def test_many_denials_hide_nothing() -> None:
+    """P11: neither something graver nor what is said at the end."""
+    denied = "没有羊水破，" * 100
+
+    assert sign_in("没有羊水破，" * 30) is None
+    assert sign_in(denied) == Sign("labour", "warning")
+    assert sign_in(denied + "想自杀") == Sign("self_harm", "critical")
+
+
+def test_a_text_does_not_grow_by_its_forms() -> None:
+    """P15: some characters are 18 in their plain form."""
+    assert {len(plain) for plain in emergency._plain.values()} == {1}
+    assert sign_in("\ufdfa" * 5000 + "止不住⾎") == Sign("bleeding", "critical")
 
 
 @pytest.mark.parametrize(
