@@ -20,7 +20,7 @@ from hub.platform.text import text
 from hub.timers.actions import Due, Timer, set_timers
 from hub.timers.firing import Done, Firing
 
-BATCH = 50  # alerts in one transaction
+BATCH = 10  # alerts in one transaction: each may tell all staff
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 
 
@@ -69,7 +69,7 @@ class AlertSteps:
         fired = [(alert, step) for timer, alert in live for step in _steps(ladders, duty, alert, timer, now)]
         await store.add_steps(connection, [(alert.id, step) for alert, step in fired])
         await set_timers(connection, [_next(alert, step) for alert, step in fired if step.until is not None])
-        outcomes = await notify_all(self._services, connection, list(_tellings(fired)))
+        outcomes = await notify_all(self._services, connection, list(_tellings(fired)), now=now)
 
         async def tell() -> None:
             tell_all(self._services, outcomes)

@@ -57,7 +57,7 @@ class PlanTimers:
         timers = {(each.subject, each.key): each for each in due}
         by_place = [(each, timers[each.plan, key_of(each.at, each.snoozes)]) for each in told]
         tellings = [_telling(each, plans[each.plan], timer) for each, timer in by_place]
-        outcomes = await notify_all(self._notices, connection, tellings)
+        outcomes = await notify_all(self._notices, connection, tellings, now=now)
         return Done(void=_without(due, [timer for _, timer in by_place]), tell=[partial(self._tell, outcomes)])
 
     async def _miss(self, connection: AsyncConnection, due: Sequence[Due], now: datetime) -> Done:

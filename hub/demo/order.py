@@ -17,7 +17,7 @@ from hub.directory.actions import doctors_by_user
 from hub.directory.model import SHANGHAI
 from hub.messaging.conversation import State as ConversationState
 from hub.messaging.model import CardBody, SystemBody
-from hub.orders import booking_store, review_store, service_store, store
+from hub.orders import booking_store, reminder_plan, review_store, service_store, store
 from hub.orders.card import NEWS, card_of
 from hub.orders.detail import Contact, Details, Remarks, seal_details, seal_reason, seal_remarks
 from hub.orders.model import FOLLOWS, STAMPS, AppointmentState, Order, State
@@ -47,9 +47,10 @@ Stamps = Mapping[Step, datetime]
 
 
 async def add_orders(scene: Scene) -> int:
-    """All of them; the answer is how many."""
+    """All of them, with the reminders of what is to come; the answer is how many."""
     for deal in DEALS:
         await _add(scene, deal)
+    await reminder_plan.plan_all(scene.connection, [id_of("appointment", deal.name) for deal in DEALS], scene.now)
     return len(DEALS)
 
 

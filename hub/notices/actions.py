@@ -5,6 +5,7 @@ Both are part of the transaction of what happened; sockets are told after its co
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
 import msgspec
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -46,12 +47,17 @@ async def notify(
 
 
 async def notify_all(
-    services: Notices, connection: AsyncConnection, tellings: Sequence[Telling], posts: Sequence[Post] = ()
+    services: Notices,
+    connection: AsyncConnection,
+    tellings: Sequence[Telling],
+    posts: Sequence[Post] = (),
+    *,
+    now: datetime | None = None,
 ) -> Sequence[Outcome]:
     """Put each body into its person's inbox and make the notice that follows; `tell_all` the outcomes after the commit.
 
     A draft's dedupe key is its entry's client id, so it need not name the person: a repetition adds neither. To somebody
-    whose key is destroyed nothing is said any more. `posts` go into the same append.
+    whose key is destroyed nothing is said any more. `posts` go into the same append. `now`: PostgreSQL's, where it is known.
     """
     said = [Post(user=each.draft.user, body=each.body, name=each.draft.dedupe_key) for each in tellings]
     opened, posted = await post_all(services.messaging, connection, [*said, *posts])
@@ -61,7 +67,7 @@ async def notify_all(
             drafts.setdefault(telling.code, []).append(_placed(telling.draft, each.outcome))
     for code, placed in drafts.items():
         chosen = await services.classes.of(code, connection)
-        await insert(connection, chosen, services.settings.shards, services.clock.now(), placed)
+        await insert(connection, chosen, services.settings.shards, now or services.clock.now(), placed)
     return [*opened, *(each.outcome for each in posted if each.outcome is not None)]
 
 

@@ -114,7 +114,7 @@ async def _move(connection: AsyncConnection, who: Principal, found: Appointment,
     await booking_store.move_booking(connection, found.id, seat, span)
     revision = found.revision + 1
     times = {"starts_at": span.starts_at, "ends_at": span.ends_at, "revision": revision}
-    unanswered = {"attendance": None, "attendance_at": None, "attendance_by": None}
+    unanswered = {"attendance": None, "attendance_at": None, "attendance_by": None, "attendance_answers": 0}
     await store.change_appointment(connection, found.id, now, **times, **unanswered)
     await reminder_plan.plan(connection, found.id, now)
     moved = AppointmentMoved(subject=found.order_id, at=now, by=who.user, appointment=found.id, revision=revision)

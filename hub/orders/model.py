@@ -147,6 +147,8 @@ class Appointment(msgspec.Struct, frozen=True, kw_only=True):
     """What was answered to this revision."""
     attendance_at: datetime | None
     attendance_by: str | None
+    attendance_answers: int
+    """How many there were, to this revision."""
     created_at: datetime
     updated_at: datetime
 

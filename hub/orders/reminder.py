@@ -1,6 +1,6 @@
 """Reminders of appointments without I/O: who is to be reminded, and when."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
@@ -85,8 +85,21 @@ def _chain(whom: str, minutes: Sequence[int], starts_at: datetime) -> Iterator[R
         expires_at = due_at
 
 
-def timers(course: Course, wishes: Wishes, now: datetime, stamp: str) -> list[Timer]:
-    """Those that are to come. `stamp` is another each time: what was cancelled is set again under another key."""
+class Target(NamedTuple):
+    """What a timer is for: of which time of the appointment, whom, and how long before."""
+
+    revision: int
+    whom: str
+    minutes: int
+
+
+def timers(
+    course: Course, wishes: Wishes, now: datetime, stamp: str, waiting: Collection[tuple[str, Target]] = ()
+) -> list[Timer]:
+    """Those that are to come. `stamp` is another each time: what was cancelled is set again under another key.
+
+    `waiting`: what has come before and was not said yet, by appointment; as long as it is of use, it is among them.
+    """
     return [
         Timer(
             kind=KIND,
@@ -99,15 +112,8 @@ def timers(course: Course, wishes: Wishes, now: datetime, stamp: str) -> list[Ti
         )
         for each in reminders(course, wishes)
         if each.due_at > now
+        or (each.expires_at > now and (course.id, Target(course.revision, each.whom, each.minutes)) in waiting)
     ]
-
-
-class Target(NamedTuple):
-    """What a timer is for: of which time of the appointment, whom, and how long before."""
-
-    revision: int
-    whom: str
-    minutes: int
 
 
 def target(due: Due) -> Target:

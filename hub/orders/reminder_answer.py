@@ -14,9 +14,12 @@ from hub.orders.order_actions import driven
 from hub.orders.reading import show_appointment
 from hub.orders.standing import permit_decide
 from hub.orders.view import AppointmentView
+from hub.platform.error import ErrorCode, Refusal
 from hub.platform.identifier import new_id
 from hub.platform.outbox import publish
 from hub.security.token import Principal
+
+ANSWERS = 5  # to one time of an appointment: each is said to all who take part
 
 
 async def answer(
@@ -24,7 +27,8 @@ async def answer(
 ) -> AppointmentView:
     """Who cannot come cancels, as long as that is a move of the order; after it is confirmed, staff decide.
 
-    The same answer again changes nothing. Raises `Refusal`: 409 naming the state once the service has begun or ended.
+    The same answer again changes nothing. Raises `Refusal`: 409 naming the state once the service has begun or ended, and
+    409 after so many answers that staff should be called.
     """
     async with orders.database.transaction() as connection:
         found, order, standing = await seen_appointment(orders, connection, who, appointment_id)
@@ -36,9 +40,12 @@ async def answer(
             cancels = declines and (order.state, Trigger.CANCEL) in MOVES
             if not cancels and found.state not in REMINDED:
                 raise conflict(found.state)
+            if not cancels and found.attendance_answers >= ANSWERS:
+                raise Refusal(ErrorCode.CONFLICT, "answers_many", fields={"answer": "answers_many"})
             now = orders.clock.now()
             said = {"attendance": attendance, "attendance_at": now, "attendance_by": who.user}
-            await store.change_appointment(connection, found.id, now, **said)
+            answers = found.attendance_answers + 1
+            await store.change_appointment(connection, found.id, now, **said, attendance_answers=answers)
             if cancels:
                 order = await driven(orders, connection, who, standing, order, Trigger.CANCEL, reason)
             else:

@@ -22,7 +22,7 @@ from hub.security.sealing import DataKey
 from hub.timers.actions import Due
 from hub.timers.firing import Done, Firing
 
-BATCH = 500
+BATCH = 100  # what it writes into is locked until its commit: an alert may be for one of them
 
 
 class _Known(msgspec.Struct, frozen=True):
@@ -51,7 +51,7 @@ class AppointmentReminders:
         held = [each for each in due if target(each) in wanted.get(each.subject, ())]
         tellings = [_telling(each, known) for each in held if each.person is not None]
         posts = [_post(each, known.occasions[each.subject]) for each in held if each.person is None]
-        outcomes = await notify_all(self._services, connection, tellings, posts)
+        outcomes = await notify_all(self._services, connection, tellings, posts, now=now)
 
         async def tell() -> None:
             tell_all(self._services, outcomes)

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.orders import reminder_store as store
 from hub.orders.model import REMINDED, AppointmentState
-from hub.orders.reminder import KIND, Wishes
+from hub.orders.reminder import KIND, Wishes, target
 from hub.orders.reminder import timers as timers_of
 from hub.orders.reminder_store import Hearer
 from hub.platform.identifier import new_id
@@ -41,11 +41,15 @@ async def plan_all(connection: AsyncConnection, appointments: Collection[str], n
     """
     if not appointments:
         return
-    await timers.cancel(connection, [KIND], *appointments)
+    ended = await timers.cancel(connection, [KIND], *appointments)
     courses = (await store.occasions(connection, appointments, now)).values()
     wishes = wishes_of(await store.hearers(connection, courses))
     stamp = new_id()[-12:]
-    await timers.set_timers(connection, [each for course in courses for each in timers_of(course, wishes, now, stamp)])
+    # What has come and was not looked at yet is still to be said: its time is not over because a scheduler is late.
+    waiting = {(each.subject, target(each)) for each in ended if each.due_at <= now}
+    await timers.set_timers(
+        connection, [each for course in courses for each in timers_of(course, wishes, now, stamp, waiting)]
+    )
 
 
 def wishes_of(hearers: Mapping[str, Hearer]) -> Wishes:

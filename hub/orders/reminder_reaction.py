@@ -36,20 +36,20 @@ class AttendanceReactions:
             said = SystemBody(event=f"attendance_{happened.attendance}", by=happened.by)
             posts = [Post(conversation=order.conversation, body=said, name=name)]
         declined = happened.attendance is Attendance.DECLINED
-        tellings = await self._for_staff(connection, order, name) if declined else []
+        tellings = await self._for_staff(connection, order) if declined else []
         outcomes = await notify_all(self._services, connection, tellings, posts)
         return partial(tell_all, self._services, outcomes)
 
-    async def _for_staff(self, connection: AsyncConnection, order: Order, name: str) -> list[Telling]:
-        """To who looks after the order, or could."""
+    async def _for_staff(self, connection: AsyncConnection, order: Order) -> list[Telling]:
+        """To who looks after the order, or could; once for each time of the appointment, however often it is declined."""
         staff = order.coordinator or await store.least_busy_staff(connection, [order.user_id])
         appointment = await store.appointment_of_order(connection, order.id)
-        if staff is None or appointment is None:
+        if staff is None or appointment is None or appointment.attendance is not Attendance.DECLINED:
             return []
         services = await service_store.services_named(connection, [order.service_id])
         draft = Draft(
             user=staff,
-            dedupe_key=name,
+            dedupe_key=f"attendance-{appointment.id}-{appointment.revision}-{Attendance.DECLINED}",
             subject=f"appointment:{appointment.id}",
             values={"time": rfc3339(appointment.starts_at)},
         )

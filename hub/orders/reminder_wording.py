@@ -18,13 +18,13 @@ def card_of(
 ) -> CardBody:
     """For the inbox of one of them.
 
-    Who does it reads the patient's name masked, and only the patient an address: what is sealed with the key of somebody
-    else would outlive the patient's. The appointment, to which it leads, shows them while they are needed.
+    Others read the patient's name masked, and only the patient an address: what is sealed with the key of somebody else
+    would outlive the patient's. The appointment, to which it leads, shows them while they are needed.
     """
     key = part.value if part is not Part.PROVIDER else "doctor" if hearer.role == "doctor" else "companion"
     place = [occasion.hospital, address if part is Part.PATIENT else ""]
     what = " · ".join(each for each in (occasion.service, time_of(occasion.starts_at, language), *place) if each)
-    name = mask_name(patient.name) if part is Part.PROVIDER else patient.name
+    name = patient.name if part is Part.PATIENT else mask_name(patient.name)
     return CardBody(
         card="appointment",
         id=occasion.id,

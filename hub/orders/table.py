@@ -88,6 +88,7 @@ appointments = sa.Table(
     sa.Column("attendance", sa.Text),
     sa.Column("attendance_at", _Time),
     sa.Column("attendance_by", _Id),
+    sa.Column("attendance_answers", sa.SmallInteger),
     sa.Column("created_at", _Time),
     sa.Column("updated_at", _Time),
 )

@@ -1,6 +1,7 @@
 """The catalogue's texts of reminders of appointments: what each person reads in their inbox."""
 
 REMINDER: dict[str, tuple[str, str]] = {
+    "answers_many": ("已多次更改答复，请联系工作人员", "Answered too often; please call our staff"),
     "reminder_twice": ("提醒时间重复", "The same time is given twice"),
     "reminder_patient_title": ("您的预约即将开始", "Your appointment is coming up"),
     "reminder_patient": (

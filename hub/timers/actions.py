@@ -19,8 +19,10 @@ async def set_timers(connection: AsyncConnection, timers: Sequence[Timer]) -> No
         await store.add(connection, timers[start : start + MOST_SET])
 
 
-async def cancel(connection: AsyncConnection, kinds: Collection[str], *subjects: str, before: int | None = None) -> int:
-    """End what is pending of these kinds for these subjects; with `before`, of lower revisions only. How many were ended.
+async def cancel(
+    connection: AsyncConnection, kinds: Collection[str], *subjects: str, before: int | None = None
+) -> list[Due]:
+    """End what is pending of these kinds for these subjects; with `before`, of lower revisions only. Those that were ended.
 
     Afterwards none of them fires: one that is being fired at this moment is waited for, and counts as fired.
     """

@@ -23,13 +23,18 @@ FROM unnest(CAST(:id AS uuid[]), CAST(:kind AS text[]), CAST(:subject AS uuid[])
   AS t(id, kind, subject, key, revision, person, due_at, expires_at)
 ON CONFLICT DO NOTHING
 """)
-# Those that are being fired now are waited for: whoever cancels sees afterwards whether they had fired.
+# Those that are being fired now are waited for: whoever cancels sees afterwards whether they had fired. Locked in one order, so
+# that two who end some of the same wait in one direction only.
 _CANCEL = text("""
 UPDATE timers SET state = 'cancelled', next_at = NULL, ended_at = statement_timestamp()
-WHERE subject = ANY (CAST(:subjects AS uuid[])) AND kind = ANY (CAST(:kinds AS text[])) AND state = 'pending'
-  AND (CAST(:before AS int) IS NULL OR revision < CAST(:before AS int))
+WHERE id = ANY (ARRAY(
+  SELECT id FROM timers
+  WHERE subject = ANY (CAST(:subjects AS uuid[])) AND kind = ANY (CAST(:kinds AS text[])) AND state = 'pending'
+    AND (CAST(:before AS int) IS NULL OR revision < CAST(:before AS int))
+  ORDER BY id FOR UPDATE)) AND state = 'pending'
+RETURNING id, kind, subject, key, revision, person, due_at, expires_at, attempts
 """)
-# Locked in one order, so that two who take away some of the same wait in one direction only; what has fired meanwhile stays.
+# In the same way; what has fired meanwhile stays.
 _REMOVE = text("""
 DELETE FROM timers WHERE id = ANY (ARRAY(
   SELECT id FROM timers
@@ -91,9 +96,9 @@ async def add(connection: AsyncConnection, timers: Sequence[Timer]) -> None:
 
 async def cancel(
     connection: AsyncConnection, kinds: Collection[str], subjects: Collection[str], before: int | None
-) -> int:
+) -> list[Due]:
     values = {"subjects": sorted(subjects), "kinds": sorted(kinds), "before": before}
-    return (await connection.execute(_CANCEL, values)).rowcount
+    return [_due(row) for row in await connection.execute(_CANCEL, values)]
 
 
 async def remove(

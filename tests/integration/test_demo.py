@@ -210,6 +210,17 @@ async def test_orders_stand_where_the_story_says(seeded: Seeded) -> None:
         assert order["contactInfo"]["phone"].startswith("138")
 
 
+async def test_what_is_to_come_is_reminded_of(seeded: Seeded) -> None:
+    """P10: in front of each paid appointment, for everybody whom it concerns; of nothing else."""
+    rows = await seeded.database.log.fetch(
+        "SELECT DISTINCT subject::text FROM timers WHERE kind = 'appointment_reminder'"
+    )
+    coming = {id_of("appointment", deal.name) for deal in DEALS if deal.visit and deal.state in ("paid", "confirmed")}
+
+    assert coming
+    assert {row["subject"] for row in rows} == coming
+
+
 async def test_order_that_waits_for_payment_holds_its_slot(seeded: Seeded) -> None:
     """And the slot of the cancelled one can be booked."""
     hub, patient = seeded.hub, caller(seeded.hub, "p30")

@@ -67,12 +67,17 @@ class Model:
     fired: Counter[tuple[Any, ...]] = field(default_factory=Counter)
     resting: bool = False
 
+    waiting: set[tuple[Any, ...]] = field(default_factory=set)
+    """What had come and was not looked at when it was dropped."""
+
     def expect(self, what: tuple[Any, ...], due: datetime, expires: datetime, now: datetime) -> None:
-        if due > now:
+        if due > now or (what in self.waiting and expires > now):
             self.pending[what] = (due, expires)
 
-    def drop(self, *start: Any) -> None:
-        self.pending = {what: times for what, times in self.pending.items() if what[: len(start)] != start}
+    def drop(self, now: datetime, *start: Any) -> None:
+        dropped = {what: due for what, (due, _) in self.pending.items() if what[: len(start)] == start}
+        self.waiting = {what for what, due in dropped.items() if due <= now}
+        self.pending = {what: times for what, times in self.pending.items() if what not in dropped}
 
     def look(self, now: datetime) -> None:
         for what, (due, expires) in list(self.pending.items()):
@@ -187,21 +192,21 @@ class Run:
         await self.call("POST", path, json={"scheduledTime": to})
         self.booked["scheduledTime"] = to
         self.revision += 1
-        self.model.drop("appointment", self.booked["appointmentId"])
+        self.model.drop(self.now, "appointment", self.booked["appointmentId"])
         self.set_appointment()
 
     async def do_cancel(self) -> None:
         if self.booked is not None and not self.is_over:
             await self.call("POST", f"/appointments/{self.booked['appointmentId']}/cancel", json={"reason": "临时有事"})
-            self.model.drop("appointment", self.booked["appointmentId"])
+            self.model.drop(self.now, "appointment", self.booked["appointmentId"])
             self.booked = None
 
     async def do_wish(self, minutes: tuple[int, ...] | None) -> None:
         await self.call("PUT", "/users/me/reminder-preferences", json={"minutes": minutes and list(minutes)})
         is_new, self.wish = minutes != self.wish, minutes
         if is_new and self.booked is not None and not self.is_over:
-            # All of its reminders are made anew: those that are due and were not looked at are past.
-            self.model.drop("appointment", self.booked["appointmentId"])
+            # All of its reminders are made anew, with those that have come and were not looked at.
+            self.model.drop(self.now, "appointment", self.booked["appointmentId"])
             self.set_appointment()
 
     async def do_zone(self, zone: str) -> None:

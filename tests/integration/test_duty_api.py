@@ -184,3 +184,16 @@ async def test_rosters_are_for_staff_and_admins(hub: CoreHub) -> None:
     assert set(naive["fields"]) == {"from"}
     assert set(long["fields"]) == {"to"}
     assert list((await hub.call(staff, "POST", "/duties", 400, json=unzoned))["fields"])
+
+
+@pytest.mark.parametrize("at", ["0001-01-01T00:00:00+08:00", "9999-12-31T23:59:59-08:00", "9999-12-31T00:00:00Z"])
+async def test_dates_at_the_edges_are_refused(hub: CoreHub, at: str) -> None:
+    """P14: nothing can be added to them; each is named."""
+    staff, doctor = await hub.person("staff"), await hub.person("doctor")
+    early = await hub.call(staff, "POST", "/duties", 400, json=shift(doctor) | {"startsAt": at})
+    late = await hub.call(staff, "POST", "/duties", 400, json=[shift(doctor) | {"endsAt": at}])
+
+    assert (early["fields"].keys(), late["fields"].keys()) == ({"startsAt"}, {"[0].endsAt"})
+    for path in ("/duties", "/duties/gaps"):
+        for name in ("from", "to"):
+            assert list((await hub.call(staff, "GET", path, 400, params={name: at}))["fields"]) == [name]

@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.care import occurrence_actions, occurrence_firing, occurrence_window, plan_actions, plan_store
 from hub.care.occurrence import GRACE, GRACE_CRITICAL, PLAN_DUE, PLAN_MISSED, PLAN_WINDOW
+from hub.care.plan_change import MOVES_A_DAY
 from hub.platform.database import Database
 from hub.timers import actions
 from hub.timers.model import Timer
@@ -97,6 +98,40 @@ async def test_a_plan_that_rests_reminds_of_nothing(hub: PlanHub, rest: str) -> 
     if rest == "paused":
         await hub.core.call(who, "PATCH", path, json={"state": "active"})
         assert [at for at in await hub.rows(plan) if at > TEN] == days(TEN + timedelta(days=4), 3)
+
+
+async def test_changing_over_and_over_leaves_nothing(hub: PlanHub) -> None:
+    """P10: timers and occurrences are those of the newest revision; the day has so many of them, whoever reads the plan."""
+    who = await hub.core.person()
+    plan = await hub.make(who)
+    count = "SELECT count(*) FROM timers WHERE subject = $1"
+    made = await hub.database.log.fetchval(count, plan)
+    for state in ("paused", "active") * (MOVES_A_DAY // 2):
+        await hub.core.call(who, "PATCH", f"/health/plans/{plan}", json={"state": state})
+    refused = await hub.core.call(who, "PATCH", f"/health/plans/{plan}", 429, json={"state": "paused"})
+
+    assert refused["type"] == "rate_limited"
+    assert await hub.database.log.fetchval(count, plan) == made == 13
+    assert {revision for *_, revision in await hub.pending(plan)} == {MOVES_A_DAY + 1}
+    assert list(await hub.rows(plan)) == days(TEN, 3)
+
+
+@pytest.mark.parametrize("what", ["done", "skip"])
+async def test_what_is_answered_waits_for_nothing(hub: PlanHub, what: str) -> None:
+    """P10: its timers go with the answer; those of its neighbours stay, and an answer that is refused takes none."""
+    who = await hub.core.person()
+    plan = await hub.make(who)
+    await hub.pass_time(TEN)
+    await hub.act(who, plan, TEN, "snooze", json={"minutes": 30})
+    before = await hub.pending(plan)
+    await hub.act(who, plan, TWENTY + timedelta(days=1), "done", 409)
+    assert await hub.pending(plan) == before
+    await hub.act(who, plan, TEN, what)
+
+    half = TEN + timedelta(minutes=30)
+    own = [(PLAN_DUE, half, 1), (PLAN_MISSED, TEN + GRACE, 1), (PLAN_MISSED, half + GRACE, 1)]
+    assert await hub.pending(plan) == [each for each in before if each not in own]
+    assert len(before) - len(await hub.pending(plan)) == len(own)
 
 
 async def test_a_change_that_fails_changes_no_timer(hub: PlanHub, monkeypatch: pytest.MonkeyPatch) -> None:

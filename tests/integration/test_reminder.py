@@ -101,7 +101,7 @@ async def test_each_hears_once_in_their_words(clinic: Reminding) -> None:
     assert {(entry["card"], entry["id"]) for entry in heard} == {("appointment", booked["appointmentId"])}
     assert [(entry["title"], entry["summary"].split("。")[0].split(". ")[0]) for entry in heard] == [
         ("您的预约即将开始", said.format(zh, " · 门诊三楼")),
-        ("The appointment that you made for 王桂兰 is coming up", said.format(f"{day} 09:00 (Beijing time)", "")),
+        ("The appointment that you made for 王*兰 is coming up", said.format(f"{day} 09:00 (Beijing time)", "")),
         ("接诊提醒：王*兰", said.format(zh, "")),
     ]
     assert await clinic.said(mother, booked) == [("appointment_reminder", f"专家咨询 · {zh}")]

@@ -108,6 +108,26 @@ async def test_another_time_asks_anew(clinic: Reminding) -> None:
     assert (await clinic.timers(booked))[mother.id] == USUAL
 
 
+async def test_to_and_fro_tells_staff_once_and_has_an_end(clinic: Reminding) -> None:
+    """P10: five answers to one time, then 409; another time begins anew, and its refusal is told again."""
+    staff = await clinic.hub.person("staff")
+    mother, daughter, companion, booked = await booked_for_mother(clinic)
+    await clinic.move(companion, booked["orderId"], "confirm")
+    for said in ("cannot_come", "confirm", "cannot_come", "confirm", "cannot_come"):
+        await answer(clinic, mother, booked, said)
+    refused = await answer(clinic, daughter, booked, "confirm", 409)
+    await answer(clinic, daughter, booked, "cannot_come")
+
+    assert refused["fields"] == {"answer": "已多次更改答复，请联系工作人员"}
+    assert len(await clinic.said(mother, booked)) == 5
+    declined = "客户表示无法前来，请处理"
+    assert (await clinic.inbox(staff), len(await clinic.notices(staff))) == ([declined], 1)
+    path = f"/appointments/{booked['appointmentId']}/reschedule"
+    await clinic.hub.call(mother, "POST", path, json={"scheduledTime": clinic.at("10:00", 3)})
+    await answer(clinic, mother, booked, "cannot_come")
+    assert (await clinic.inbox(staff), len(await clinic.notices(staff))) == ([declined, declined], 2)
+
+
 @pytest.mark.parametrize("said", ["confirm", "cannot_come"])
 async def test_what_has_begun_is_not_answered(clinic: Reminding, said: str) -> None:
     """409 naming the state, and nothing is changed."""

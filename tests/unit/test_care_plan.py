@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.care.plan import ZONES, Plan, occurrences, start_of, state_at, until_of, zone_of
-from hub.care.plan_change import Change, Wanted, changed, ended, planned
+from hub.care.plan_change import MOVES_A_DAY, Change, Wanted, changed, ended, planned
 from hub.platform.error import ErrorCode, Refusal
 from hub.platform.text import TEXTS
 
@@ -197,7 +197,26 @@ def test_changes_of_when_it_is_due_raise_the_revision(change: dict[str, Any]) ->
 
     assert after.revision == 2
     assert changed(after, Change(**change), NOW + timedelta(hours=2)) is after
-    assert msgspec.structs.replace(after, timing=plan.timing, state="active", revision=1, updated_at=NOW) == plan
+    before = {"timing": plan.timing, "state": "active", "revision": 1, "updated_at": NOW, "moved_on": None, "moves": 0}
+    assert msgspec.structs.replace(after, **before) == plan
+
+
+def test_a_day_has_no_more_than_so_many_revisions() -> None:
+    """P15: refused until the day is over; words can be changed, and the plan be ended, all the same."""
+    plan = made()
+    for state in ("paused", "active") * (MOVES_A_DAY // 2):
+        plan = changed(plan, Change(state=state), NOW)
+    with pytest.raises(Refusal) as caught:
+        changed(plan, Change(state="paused"), NOW)
+
+    assert (caught.value.code, caught.value.retry_after_ms) == (
+        ErrorCode.RATE_LIMITED,
+        (22 * 3600 + 29 * 60 + 40) * 1000,
+    )
+    assert changed(plan, Change(title="x"), NOW).revision == plan.revision
+    assert ended(plan, NOW).revision == plan.revision + 1
+    tomorrow = changed(plan, Change(state="paused"), NOW + timedelta(days=1))
+    assert (tomorrow.revision, tomorrow.moves) == (plan.revision + 1, 1)
 
 
 def test_a_paused_plan_is_never_due_until_it_is_resumed() -> None:

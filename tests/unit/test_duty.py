@@ -70,10 +70,14 @@ def test_what_is_wrong_with_a_shift_is_named(shift: Planned, account: str | None
 def test_a_moment_needs_its_offset() -> None:
     """P14: a time of the wall is nobody's in particular; the plus may have been lost in a query."""
     assert moment("2026-11-26T09:00:00 08:00", "from") == NOW
-    for text in ("2026-11-26T09:00:00", "明天", "", "0001-01-01T00:00:00+14:00"):
+    wrong = dict.fromkeys(("2026-11-26T09:00:00", "明天", ""), "time_zone_needed")
+    edges = dict.fromkeys(
+        ("0001-01-01T00:00:00+14:00", "1899-12-31T00:00:00Z", "9999-12-31T00:00:00Z"), "date_out_of_range"
+    )
+    for text, reason in (wrong | edges).items():
         with pytest.raises(Refusal) as refused:
             moment(text, "from")
-        assert (refused.value.code, refused.value.fields) == (ErrorCode.INVALID, {"from": "time_zone_needed"})
+        assert (refused.value.code, refused.value.fields) == (ErrorCode.INVALID, {"from": reason})
 
 
 def test_a_look_at_the_roster_has_an_end() -> None:

@@ -12,7 +12,8 @@ STATEMENTS = (
         ADD COLUMN reminder_minutes int[] NOT NULL DEFAULT '{1440,120,15}',
         ADD COLUMN attendance text CHECK (attendance IN ('confirmed', 'declined')),
         ADD COLUMN attendance_at timestamptz,
-        ADD COLUMN attendance_by uuid""",
+        ADD COLUMN attendance_by uuid,
+        ADD COLUMN attendance_answers smallint NOT NULL DEFAULT 0""",
     "COMMENT ON COLUMN appointments.reminder_minutes IS 'what held when it was booked: of its service, else of the settings'",
     "COMMENT ON COLUMN appointments.attendance IS 'what was answered for the patient, to this revision'",
     """CREATE TABLE reminder_preferences (
@@ -46,5 +47,5 @@ def downgrade() -> None:
     op.execute("DROP INDEX orders_actor")
     op.execute("DROP TABLE reminder_preferences")
     op.execute("""ALTER TABLE appointments DROP COLUMN reminder_minutes, DROP COLUMN attendance,
-        DROP COLUMN attendance_at, DROP COLUMN attendance_by""")
+        DROP COLUMN attendance_at, DROP COLUMN attendance_by, DROP COLUMN attendance_answers""")
     op.execute("ALTER TABLE services DROP COLUMN reminder_minutes")
