@@ -134,6 +134,7 @@ def rotate() -> None:
     """Seal every data key with the first master key; older master keys can be removed afterwards."""
     from hub.platform.database import open_database
     from hub.security.keyring import load_keyring
+    from hub.security.rotation import OutdatedMasterKey
     from hub.security.sealing import Sealer
 
     settings = _resolved()
@@ -142,7 +143,10 @@ def rotate() -> None:
         async with open_database(settings.database) as database:
             return await Sealer(load_keyring(settings), database).rotate()
 
-    click.echo(f"{asyncio.run(rotate())} data keys were sealed again")
+    try:
+        click.echo(f"{asyncio.run(rotate())} data keys were sealed again")
+    except OutdatedMasterKey as error:
+        raise click.ClickException(str(error)) from error
 
 
 @cli.group()

@@ -1,4 +1,5 @@
-"""Which data keys still have to be wrapped with the current master key. Wrapping them is the sealer's business.
+"""Which data keys still have to be wrapped with the current master key, and whether they may be. Wrapping them is the sealer's
+business.
 
 Master keys are few: the ones in use are found by leaping along the index, so asking costs nothing when all is done.
 """
@@ -24,6 +25,34 @@ LIMIT $2 FOR UPDATE SKIP LOCKED
 _COUNT = """
 SELECT count(*) FROM (SELECT FROM data_keys WHERE wrapped IS NOT NULL AND master_key = ANY ($1::text[]) LIMIT $2) stale
 """
+
+_TARGETS = "SELECT master_key FROM rotation_targets ORDER BY number"
+_LOCK_TARGETS = "LOCK TABLE rotation_targets IN EXCLUSIVE MODE"
+_AIM = """
+INSERT INTO rotation_targets (master_key) SELECT w.master_key FROM unnest($1::text[]) WITH ORDINALITY AS w(master_key, place)
+ORDER BY w.place ON CONFLICT DO NOTHING
+"""
+
+
+class OutdatedMasterKey(Exception):
+    """This process seals with a master key that another has followed: it must be restarted with the newer one first."""
+
+
+async def aim(connection: PoolConnectionProxy, current: str) -> None:
+    """Data keys may be wrapped with `current`, in this transaction. Raises `OutdatedMasterKey`.
+
+    A master key that was followed by another never comes back: otherwise two processes would undo each other's work for
+    ever, and what the older one did last would be lost with its key. What wraps data keys without having been aimed at is
+    older than the one that is seen for the first time.
+    """
+    targets = [row["master_key"] for row in await connection.fetch(_TARGETS)]
+    if current not in targets:
+        await connection.execute(_LOCK_TARGETS)
+        others = [row["master_key"] for row in await connection.fetch(_OTHERS, current)]
+        await connection.execute(_AIM, [*others, current])
+        targets = [row["master_key"] for row in await connection.fetch(_TARGETS)]
+    if targets[-1] != current:
+        raise OutdatedMasterKey(f"master key {current} was followed by {targets[-1]}: put that first, or a new one")
 
 
 async def take_stale(connection: PoolConnectionProxy, current: str, most: int) -> Sequence[asyncpg.Record]:

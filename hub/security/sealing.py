@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Generic, TypeVar
 
 import asyncpg
+import structlog
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -17,7 +18,7 @@ from hub.platform.database import Database
 from hub.platform.error import ErrorCode, Refusal
 from hub.platform.identifier import new_id
 from hub.security.keyring import Keyring, derive
-from hub.security.rotation import take_stale
+from hub.security.rotation import aim, take_stale
 
 NONCE_BYTES = 12
 DATA_KEY_BYTES = 32
@@ -37,6 +38,9 @@ _DESTROY = """INSERT INTO data_keys (id, subject, wrapped, master_key, destroyed
               SET wrapped = NULL, destroyed_at = COALESCE(data_keys.destroyed_at, clock_timestamp()) RETURNING id"""
 _REWRAP = """UPDATE data_keys SET wrapped = fresh.wrapped, master_key = $3
              FROM unnest($1::uuid[], $2::bytea[]) AS fresh(id, wrapped) WHERE data_keys.id = fresh.id"""
+
+
+log = structlog.get_logger("hub.sealing")
 
 
 class UnknownMasterKey(Exception):
@@ -136,7 +140,8 @@ class Sealer:
         return await asyncio.shield(loading)
 
     async def keys_for(self, subjects: Collection[str]) -> dict[str, DataKey | None]:
-        """The keys of all these, those that are not at hand read in one statement; None where it was destroyed."""
+        """The keys of all these, those that are not at hand read in one statement; None where it was destroyed or
+        cannot be opened here."""
         keys: dict[str, DataKey | None] = {subject: self.cached(subject) for subject in subjects}
         now = self._clock.monotonic()
         if missing := [subject for subject, key in keys.items() if key is None]:
@@ -146,9 +151,18 @@ class Sealer:
                 if row is None:
                     keys[subject] = await self.key_for(subject)  # the first time; rare
                 elif row["wrapped"] is not None:
-                    key = keys[subject] = self._unwrap(row)
-                    self._keep(key.id, subject, key, now)
+                    keys[subject] = self._opened(row, subject, now)
         return keys
+
+    def _opened(self, row: asyncpg.Record, subject: str, now: float) -> DataKey | None:
+        """None where its master key is not known here: one of many must not keep the others from being written to."""
+        try:
+            key = self._unwrap(row)
+        except UnknownMasterKey as error:
+            log.error("data key cannot be opened", subject=subject, error=str(error))
+            return None
+        self._keep(key.id, subject, key, now)
+        return key
 
     async def by_ids(self, ids: Collection[str]) -> dict[str, DataKey | None]:
         """All these keys, the missing ones read in one statement; None where the key was destroyed."""
@@ -174,7 +188,8 @@ class Sealer:
     async def rotate(self) -> int:
         """Wrap every data key with the current master key; the answer is how many were not. May be repeated.
 
-        Every node must know the new master key (anywhere in its list) before one node seals with it.
+        Every node must know the new master key (anywhere in its list) before one node seals with it. Raises
+        `OutdatedMasterKey` where another has followed the current one.
         """
         rotated = 0
         while batch := await self.rotate_batch():
@@ -184,6 +199,7 @@ class Sealer:
     async def rotate_batch(self) -> int:
         """One transaction of it, under the same condition. 0: nothing is left, or others are at what is."""
         async with self._database.log.acquire() as connection, connection.transaction():
+            await aim(connection, self._keyring.current)
             rows = await take_stale(connection, self._keyring.current, ROTATION_BATCH)
             wrapped = [self._wrap(str(row["id"]), str(row["subject"]), self._secret(row)) for row in rows]
             if rows:

@@ -10,6 +10,7 @@ from hub.platform.database import Database
 from hub.platform.error import ErrorCode, Refusal
 from hub.platform.identifier import new_id
 from hub.security.keyring import Keyring
+from hub.security.rotation import OutdatedMasterKey
 from hub.security.sealing import CACHE_S, Sealer, UnknownMasterKey
 from tests.fake_clock import FakeClock
 
@@ -114,7 +115,28 @@ async def test_rotation_wraps_every_key_anew_and_may_be_repeated(database: Datab
     assert [(await after.key_for(s)).open(b, b"") for s, b in zip(subjects, sealed, strict=True)] == [b"text"] * 3
     with pytest.raises(UnknownMasterKey, match="new"):
         await sealer(database).key_for(subjects[0])
-    await sealer(database, OLD | NEW).rotate()
+
+
+async def test_rotation_goes_forward_only(database: Database) -> None:
+    """P12: a process that seals with a followed master key wraps nothing: what it wrapped would be lost with that key."""
+    subject, first, second = new_id(), {"first": b"1" * 32}, {"second": b"2" * 32}
+    await database.log.execute("DELETE FROM rotation_targets")
+    await sealer(database, first).key_for(subject)  # never aimed at, as it is without a rotation
+    newest = sealer(database, second | first | OLD | NEW)
+    while await newest.rotate():
+        pass
+    followed = sealer(database, first | second | OLD | NEW)
+    for _ in range(2):
+        with pytest.raises(OutdatedMasterKey, match="first was followed by second"):
+            await followed.rotate()
+
+    wrapped_by = "SELECT master_key FROM data_keys WHERE subject = $1"
+    assert await database.log.fetchval(wrapped_by, subject) == "second"
+    assert await newest.rotate() == 0
+    third = sealer(database, {"third": b"3" * 32} | second)
+    assert await third.rotate() > 0
+    with pytest.raises(OutdatedMasterKey):
+        await newest.rotate()
 
 
 async def test_a_wrapped_key_cannot_be_moved_to_another_person(database: Database) -> None:

@@ -22,6 +22,11 @@ STATEMENTS = (
         name text NOT NULL,
         started_at timestamptz NOT NULL,
         seen_at timestamptz NOT NULL)""",
+    """CREATE TABLE rotation_targets (
+        number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+        master_key text NOT NULL UNIQUE,
+        begun_at timestamptz NOT NULL DEFAULT clock_timestamp())""",
+    "COMMENT ON TABLE rotation_targets IS 'what data keys were to be wrapped with, in order; only the newest may wrap them. Never deleted'",
     "CREATE INDEX notices_old ON notices (ended_at) WHERE ended_at IS NOT NULL AND next_at IS NULL",
     "CREATE INDEX data_keys_master_key ON data_keys (master_key) WHERE wrapped IS NOT NULL",
 )
@@ -35,5 +40,6 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP INDEX data_keys_master_key")
     op.execute("DROP INDEX notices_old")
+    op.execute("DROP TABLE rotation_targets")
     op.execute("DROP TABLE schedulers")
     op.execute("DROP TABLE schedule_duties")
