@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 
 ROOT = Path(__file__).parents[1]
-READY_S = 30.0
+READY_S = 90.0  # a busy machine: how long a start takes is not what these tests are about
 
 
 def free_port() -> int:

@@ -210,8 +210,9 @@ async def test_a_connection_that_breaks_is_no_refusal(scene: Scene, collector: C
     assert seqs(outcomes) == [3, 4, 5, 6, 7]
 
 
-async def test_a_database_that_stays_away_is_said_so(scene: Scene) -> None:
+async def test_a_database_that_stays_away_is_said_so(own_database: Database) -> None:
     """After `retry_s` each is told to come back; nothing waits for ever."""
+    scene = Scene(own_database)
     sender = await scene.person()
     _, room = await scene.group(sender)
     clock = FakeClock()

@@ -70,13 +70,11 @@ async def ask(url: str, statement: str) -> object:
         await connection.close()
 
 
-async def test_commits_are_durable_in_utf8_when_the_default_is_used(database: Database) -> None:
+async def test_commits_are_durable_in_utf8_when_the_default_is_used(folder: Path) -> None:
     """P1 stands on these settings of the embedded server."""
-    async with database.transaction() as connection:
+    async with open_servers(folder) as servers:
         for name, value in {"fsync": "on", "synchronous_commit": "on", "server_encoding": "UTF8"}.items():
-            row = (await connection.exec_driver_sql(f"SHOW {name}")).one()
-
-            assert row == (value,)
+            assert await ask(servers.database_url, f"SHOW {name}") == value
 
 
 async def test_database_has_the_schema_when_a_module_gets_its_own(database: Database) -> None:

@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 import msgspec
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner
 
 from channels.port import Outcome, Verdict
+from hub.notice_cli import notices
 from hub.notices.class_book import ClassBook
 from hub.notices.ledger_actions import Ledger, Wanted
 from hub.notices.ledger_command import OPERATOR
@@ -17,11 +19,11 @@ from hub.notices.ledger_retry import Revived
 from hub.notices.model import State
 from hub.notices.notice_class import CLASSES
 from hub.notices.withdrawal import Withdrawals
+from hub.platform import settings
 from hub.platform.clock import SystemClock
 from hub.platform.database import Database
 from hub.platform.error import ErrorCode, Refusal
 from hub.platform.identifier import new_id
-from hub.platform.settings import Settings
 from hub.security.audit import Audit
 from hub.security.keyring import load_keyring
 from tests.hub_process import ROOT
@@ -55,7 +57,7 @@ async def post(database: Database, redis_url: str, push: ScriptedChannel, sms: S
 @pytest.fixture
 def ledger(database: Database) -> Ledger:
     clock = SystemClock()
-    audit = Audit(load_keyring(Settings(security=SECURITY)), clock)
+    audit = Audit(load_keyring(settings.Settings(security=SECURITY)), clock)
     return Ledger(database, audit, ClassBook(database, clock), clock)
 
 
@@ -281,7 +283,16 @@ async def test_reading_ends_a_notice_and_says_so_with_the_count(post: Post) -> N
 
 
 async def run(database_url: str, *arguments: str) -> tuple[int, str]:
-    """Exit status and all that was said."""
+    """Exit status and all that was said, without the start of a process. In a thread: a command has a loop of its own."""
+    chosen = settings.Settings(database=settings.Database(url=database_url), security=SECURITY)
+    done = await asyncio.to_thread(CliRunner().invoke, notices, arguments, obj=lambda: chosen)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+async def start(database_url: str, *arguments: str) -> tuple[int, str]:
+    """The same from a process, with the settings of its environment."""
     environment = {
         **os.environ,
         "HUB__DATABASE__URL": database_url,
@@ -308,7 +319,7 @@ async def test_the_command_line_lists_shows_retries_and_exports(post: Post, data
     attempts = [(0, "webpush", "dead", "500"), (1, "wechat", "suppressed", "quota")]
     made = await notice(post.database, user, "failed", *attempts, reason="500")
     other = await notice(post.database, user, "seen")
-    status, listed = await run(database_url, "list", "--state", "failed")
+    status, listed = await start(database_url, "list", "--state", "failed")
     assert status == 0
     assert made in listed
     assert other not in listed

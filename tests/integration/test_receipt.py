@@ -122,8 +122,9 @@ async def test_who_was_removed_may_mark_what_they_could_see(scene: Scene, receip
     assert scene.announced.receipts == []
 
 
-async def test_a_database_that_is_away_is_said_so(scene: Scene) -> None:
+async def test_a_database_that_is_away_is_said_so(own_database: Database) -> None:
     """Nobody waits for ever; the device says the same again later."""
+    scene = Scene(own_database)
     room, a, _, _ = await a_group(scene, 1)
     receipts = Receipts(scene.database.log, scene.announced, 100)
     scene.database.log.terminate()

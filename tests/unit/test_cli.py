@@ -61,6 +61,7 @@ def test_every_command_explains_itself() -> None:
         "audit",
         "notices",
         "broadcast",
+        "due",
         "chat",
     ):
         result = CliRunner().invoke(cli, [name, "--help"])
