@@ -61,7 +61,7 @@ async def servers(data_folder: Path) -> AsyncIterator[Servers]:
     """PostgreSQL and Valkey, running; a test that stops one starts it again.
 
     A killed PostgreSQL loses nothing that it wrote, only a machine that crashes does, and none does here. Waiting for the
-    disk would be a third of the time: 3 s for each module's database, and 4 ms for each commit.
+    disk would cost 3 s for each module's database, and 4 ms for each commit. Chaos tests open servers of their own that wait.
     """
     async with AsyncExitStack() as stack:
         with pytest.MonkeyPatch.context() as patch:

@@ -13,7 +13,6 @@ import pytest_asyncio
 import schemathesis
 from hypothesis import HealthCheck, Phase, given
 from hypothesis import settings as hypothesis_settings
-from hypothesis.errors import Unsatisfiable
 from schemathesis import Case, GenerationMode
 from schemathesis.checks import CheckFunction, not_a_server_error
 from schemathesis.core.failures import Failure
@@ -40,6 +39,7 @@ CHECKS: list[CheckFunction] = [
 ENDLESS = {"/api/v1/events"}  # a stream has no answer to look at
 # Without WeChat Pay in the settings a notification is put off, not refused: it may tell of real money.
 PUT_OFF = {"/api/v1/payments/wechat/notify"}
+ANY_TEXT: list[object] = [{"type": "string"}, {"type": "string", "default": "me"}]
 
 
 @dataclass(frozen=True)
@@ -85,6 +85,12 @@ async def tokens_of_all(database_url: str, folder: Path) -> list[str]:
     ]
 
 
+def may_be_wrong(operation: APIOperation) -> bool:
+    """Any text fits most paths: where nothing else is asked for, 459 examples would be made in vain."""
+    paths = [each for each in operation.path_parameters if each.definition["schema"] not in ANY_TEXT]
+    return bool([*paths, *operation.body, *operation.query, *operation.headers, *operation.cookies])
+
+
 def faults_of(operation: APIOperation, mode: GenerationMode, target: Target) -> list[str]:
     """What is wrong with the answers to this operation, each fault once."""
     found: dict[str, None] = {}
@@ -109,11 +115,7 @@ def faults_of(operation: APIOperation, mode: GenerationMode, target: Target) -> 
             for failure in failures.exceptions:
                 found[f"{operation.label} {response.status_code}: {failure}\n  {case.as_curl_command()}"] = None
 
-    try:
-        probe()
-    except Unsatisfiable:
-        # Where nothing is asked for, nothing can be wrong.
-        assert mode is GenerationMode.NEGATIVE, operation.label
+    probe()
     return list(found)
 
 
@@ -127,6 +129,7 @@ async def test_answers_are_as_documented(target: Target) -> None:
         for operation in operations
         if operation.path not in ENDLESS
         for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
+        if mode is GenerationMode.POSITIVE or may_be_wrong(operation)
         for fault in faults_of(operation, mode, target)
     ]
 

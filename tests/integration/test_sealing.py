@@ -102,8 +102,15 @@ async def test_a_person_erased_before_anything_was_sealed_never_gets_a_key(datab
         await node.key_for(subject)
 
 
+async def no_keys(database: Database) -> None:
+    """Those of the tests before are wrapped by master keys that others do not know."""
+    await database.log.execute("DELETE FROM data_keys")
+    await database.log.execute("DELETE FROM rotation_targets")
+
+
 async def test_rotation_wraps_every_key_anew_and_may_be_repeated(database: Database) -> None:
     """After it the old master key is not needed, and what was sealed still opens."""
+    await no_keys(database)
     before, subjects = sealer(database), [new_id() for _ in range(3)]
     sealed = [(await before.key_for(subject)).seal(b"text", b"") for subject in subjects]
     both = sealer(database, NEW | OLD)
@@ -120,7 +127,7 @@ async def test_rotation_wraps_every_key_anew_and_may_be_repeated(database: Datab
 async def test_rotation_goes_forward_only(database: Database) -> None:
     """P12: a process that seals with a followed master key wraps nothing: what it wrapped would be lost with that key."""
     subject, first, second = new_id(), {"first": b"1" * 32}, {"second": b"2" * 32}
-    await database.log.execute("DELETE FROM rotation_targets")
+    await no_keys(database)
     await sealer(database, first).key_for(subject)  # never aimed at, as it is without a rotation
     newest = sealer(database, second | first | OLD | NEW)
     while await newest.rotate():
