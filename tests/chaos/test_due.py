@@ -1,6 +1,6 @@
 """Reminders while schedulers die, PostgreSQL restarts and Valkey is flushed: each fires exactly once (P6, P10).
 
-`HUB_CHAOS_REMINDERS` sets how many are due within one minute (3,000), `HUB_CHAOS_SEED` repeats a run's choices.
+`HUB_CHAOS_REMINDERS` sets how many are due (3,000) within `HUB_CHAOS_S` seconds (30), `HUB_CHAOS_SEED` repeats a run's choices.
 """
 
 import asyncio
@@ -25,8 +25,8 @@ from hub.security.keyring import create_key_file, load_keyring
 from tests.hub_process import Helper
 
 SCHEDULERS = 3
-WITHIN_S = 60.0
-FAULTS_S = 45.0  # the last of them a quarter before the last reminder is due
+WITHIN_S = float(os.environ.get("HUB_CHAOS_S", "30"))
+FAULTS_S = 0.7 * WITHIN_S  # so that some reminders are due after the last of them
 QUIET_S = 300.0
 OUTAGE = (OSError, asyncpg.PostgresError, asyncpg.InterfaceError, TimeoutError)
 

@@ -29,7 +29,7 @@ from hub.security import token
 from hub.security.keyring import create_key_file, load_keyring
 from tests.hub_process import hub_processes
 
-EXAMPLES = int(os.environ.get("HUB_FUZZ_EXAMPLES", "8"))  # of each operation, fitting and not fitting
+EXAMPLES = int(os.environ.get("HUB_FUZZ_EXAMPLES", "5"))  # of each operation, fitting and not fitting
 CHECKS: list[CheckFunction] = [
     not_a_server_error,
     status_code_conformance,

@@ -290,7 +290,7 @@ async def clinic(database: Database, redis_url: str) -> AsyncIterator[Reminding]
         yield opened
 
 
-@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(steps=st.lists(STEPS, min_size=6, max_size=14))
 async def test_each_reminder_comes_once_whatever_happens(clinic: Reminding, steps: list[tuple[Any, ...]]) -> None:
     """P10."""
