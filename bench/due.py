@@ -39,6 +39,14 @@ INSERT INTO timers (id, kind, subject, key, person, due_at, next_at)
 SELECT gen_random_uuid(), 'appointment_reminder', gen_random_uuid(), '15', gen_random_uuid(), t.at, t.at
 FROM generate_series(1, $1::int), LATERAL (SELECT now() + interval '1 day' + random() * interval '90 days' AS at) t
 """
+_KEYS = """
+SELECT conname, pg_get_constraintdef(oid) AS definition FROM pg_constraint
+WHERE conrelid = 'timers'::regclass AND contype IN ('p', 'u')
+"""
+_INDEXES = """
+SELECT indexname, indexdef FROM pg_indexes
+WHERE tablename = 'timers' AND indexname NOT IN (SELECT conname FROM pg_constraint WHERE conrelid = 'timers'::regclass)
+"""
 _LEFT = "SELECT count(*) FROM timers WHERE next_at <= now()"
 _SCHEDULERS = "SELECT count(*) FROM schedulers"
 _NOTICES = "SELECT count(*) FROM notices"
@@ -69,9 +77,7 @@ async def _measure(console: Console, storage: Storage, cores: Cores) -> DueResul
     async with open_database(settings.Database(url=storage.database_url, timeout_s=300)) as database:
         clinic = Clinic(database, load_keyring(chosen))
         console.print(f"{FUTURE:,} timers for later and {APPOINTMENTS:,} appointments …")
-        for _ in range(0, FUTURE, PART):
-            await database.log.execute(_FUTURE, PART, timeout=300)
-        await database.log.execute("VACUUM ANALYZE timers", timeout=300)
+        await _fill(database.log)
         await clinic.fill(APPOINTMENTS)
         looks = await _looks(database)
         log = (storage.folder / "scheduler.log").open("wb")
@@ -94,6 +100,25 @@ async def _measure(console: Console, storage: Storage, cores: Cores) -> DueResul
         look_p99_ms=p99,
         met=fired / took_s >= AIM_PER_S and percentile(looks, 0.5) <= AIM_LOOK_MS,
     )
+
+
+async def _fill(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    """Timers for later; the indexes afterwards, which is ten times as fast."""
+    async with pool.acquire() as connection:
+        keys = await connection.fetch(_KEYS)
+        indexes = await connection.fetch(_INDEXES)
+        await connection.execute("SET maintenance_work_mem = '1GB'")
+        for key in keys:
+            await connection.execute(f"ALTER TABLE timers DROP CONSTRAINT {key['conname']}")
+        for index in indexes:
+            await connection.execute(f"DROP INDEX {index['indexname']}")
+        for _ in range(0, FUTURE, PART):
+            await connection.execute(_FUTURE, PART, timeout=300)
+        for key in keys:
+            await connection.execute(f"ALTER TABLE timers ADD {key['definition']}", timeout=300)
+        for index in indexes:
+            await connection.execute(index["indexdef"], timeout=300)
+        await connection.execute("VACUUM ANALYZE timers", timeout=300)
 
 
 async def _looks(database: Database) -> list[float]:
