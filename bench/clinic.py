@@ -44,10 +44,10 @@ FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[]) AS t(id,
 # Three of each appointment: the patient, who does it, and the care conversation; spread over `$2` seconds from `$1` on.
 _TIMERS = """
 INSERT INTO timers (id, kind, subject, key, person, due_at, next_at, expires_at)
-SELECT gen_random_uuid(), 'appointment_reminder', a.id, '15:' || p.whom || ':clinic', p.person, t.at, t.at, a.starts_at
-FROM appointments a
-CROSS JOIN LATERAL (VALUES (a.user_id, a.user_id::text), (a.staff_id, a.staff_id::text), (NULL, 'conversation')) AS p(person, whom)
-CROSS JOIN LATERAL (SELECT $1::timestamptz + make_interval(secs => random() * $2) AS at) t
+SELECT gen_random_uuid(), 'appointment_reminder', id, '15:' || whom || ':clinic', person, at, at, starts_at
+FROM (
+  SELECT a.id, a.starts_at, p.person, p.whom, $1::timestamptz + make_interval(secs => random() * $2) AS at FROM appointments a
+  CROSS JOIN LATERAL (VALUES (a.user_id, a.user_id::text), (a.staff_id, a.staff_id::text), (NULL, 'conversation')) AS p(person, whom)) t
 """
 
 
