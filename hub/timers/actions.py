@@ -19,14 +19,12 @@ async def set_timers(connection: AsyncConnection, timers: Sequence[Timer]) -> No
         await store.add(connection, timers[start : start + MOST_SET])
 
 
-async def cancel(
-    connection: AsyncConnection, kinds: Collection[str], *subjects: str, before: int | None = None
-) -> list[Due]:
-    """End what is pending of these kinds for these subjects; with `before`, of lower revisions only. Those that were ended.
+async def cancel(connection: AsyncConnection, kinds: Collection[str], *subjects: str) -> list[Due]:
+    """End what is pending of these kinds for these subjects. Those that were ended.
 
     Afterwards none of them fires: one that is being fired at this moment is waited for, and counts as fired.
     """
-    return await store.cancel(connection, kinds, subjects, before)
+    return await store.cancel(connection, kinds, subjects)
 
 
 async def remove(
@@ -36,7 +34,8 @@ async def remove(
     before: int | None = None,
     keys: Collection[str] | None = None,
 ) -> int:
-    """As `cancel`, and with `keys` only those; but nothing of them is left: for what may be set and ended without end.
+    """As `cancel`, but nothing of them is left: for what may be set and ended without end. With `before`, of lower revisions
+    only; with `keys`, only those.
 
     The same could be set again afterwards, so it is for whoever never sets a key of a revision twice.
     """

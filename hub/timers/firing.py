@@ -51,19 +51,19 @@ class Firing:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._handlers: dict[str, tuple[Handler, Handler | None, int]] = {}
+        self._handlers: dict[str, tuple[Handler, int]] = {}
 
     @property
     def kinds(self) -> list[str]:
         return sorted(self._handlers)
 
-    def subscribe(self, kind: str, handler: Handler, *, expired: Handler | None = None, batch: int = BATCH) -> None:
-        """Call `handler` for timers of `kind` that are due, at most `batch` at once; `expired` for those that are too late."""
-        self._handlers[kind] = (handler, expired, batch)
+    def subscribe(self, kind: str, handler: Handler, *, batch: int = BATCH) -> None:
+        """Call `handler` for timers of `kind` that are due, at most `batch` at once; those that are too late just end."""
+        self._handlers[kind] = (handler, batch)
 
     async def fire(self, kind: str, now: datetime | None = None) -> int:
         """One batch; how many timers ended or were put back. 0: none is due. `now`: of a test; else the database's."""
-        batch = self._handlers[kind][2]
+        batch = self._handlers[kind][1]
         if now is None and not await store.is_due(self._database.log, kind):
             return 0  # one round trip; a transaction that finds nothing takes five
         try:
@@ -94,7 +94,7 @@ class Firing:
             return True
 
     async def _fire(self, kind: str, now: datetime | None, most: int, taken: list[Due] | None = None) -> int:
-        handler, expired, _ = self._handlers[kind]
+        handler, _ = self._handlers[kind]
         async with self._database.transaction() as connection:
             claimed = await store.claim(connection, kind, now, most)
             if claimed.now is None:
@@ -102,13 +102,10 @@ class Firing:
             if taken is not None:
                 taken += [*claimed.due, *claimed.expired]
             done = await handler(connection, claimed.due, claimed.now) if claimed.due else Done()
-            too_late = (
-                await expired(connection, claimed.expired, claimed.now) if expired and claimed.expired else Done()
-            )
             if done.void:
                 await store.void(connection, list(done.void))
         _count(kind, claimed, len(done.void))
-        for tell in (*done.tell, *too_late.tell):
+        for tell in done.tell:
             await _tell(tell, kind)
         return len(claimed.due) + len(claimed.expired)
 

@@ -30,7 +30,6 @@ UPDATE timers SET state = 'cancelled', next_at = NULL, ended_at = statement_time
 WHERE id = ANY (ARRAY(
   SELECT id FROM timers
   WHERE subject = ANY (CAST(:subjects AS uuid[])) AND kind = ANY (CAST(:kinds AS text[])) AND state = 'pending'
-    AND (CAST(:before AS int) IS NULL OR revision < CAST(:before AS int))
   ORDER BY id FOR UPDATE)) AND state = 'pending'
 RETURNING id, kind, subject, key, revision, person, due_at, expires_at, attempts
 """)
@@ -94,10 +93,8 @@ async def add(connection: AsyncConnection, timers: Sequence[Timer]) -> None:
         await connection.execute(_SET, {"id": [new_id() for _ in timers], **columns})
 
 
-async def cancel(
-    connection: AsyncConnection, kinds: Collection[str], subjects: Collection[str], before: int | None
-) -> list[Due]:
-    values = {"subjects": sorted(subjects), "kinds": sorted(kinds), "before": before}
+async def cancel(connection: AsyncConnection, kinds: Collection[str], subjects: Collection[str]) -> list[Due]:
+    values = {"subjects": sorted(subjects), "kinds": sorted(kinds)}
     return [_due(row) for row in await connection.execute(_CANCEL, values)]
 
 

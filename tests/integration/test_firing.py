@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from hub.platform.database import Database
 from hub.platform.identifier import new_id
-from hub.timers.actions import cancel, set_timers, upcoming
+from hub.timers.actions import cancel, remove, set_timers, upcoming
 from hub.timers.firing import Done, Firing
 from hub.timers.model import Due, Timer
 
@@ -85,17 +85,40 @@ async def test_too_late_is_expired(database: Database, recorder: Recorder, kind:
 
 
 async def test_cancelled_does_not_fire(database: Database, recorder: Recorder, kind: str) -> None:
-    """A later revision takes the place of the ones before; what had fired stays."""
+    """What had fired stays; of what is removed nothing is left, and later revisions stay."""
     subject = new_id()
-    await put(database, *(Timer(kind=kind, subject=subject, key=f"r{n}", revision=n, due_at=AT) for n in (1, 2, 3)))
+    await put(database, Timer(kind=kind, subject=subject, key="first", due_at=AT - timedelta(days=1)))
+    await firing(database, recorder, kind).fire(kind, AT - timedelta(days=1))
+    await put(database, *(Timer(kind=kind, subject=subject, key=f"r{n}", revision=n, due_at=AT) for n in (1, 2)))
     async with database.transaction() as connection:
-        assert len(await cancel(connection, [kind], subject, before=3)) == 2
+        assert await remove(connection, [kind], subject, before=2) == 1
+        assert [each.key for each in await cancel(connection, [kind], subject)] == ["r2"]
     await firing(database, recorder, kind).fire(kind, AT)
-    async with database.transaction() as connection:
-        assert await cancel(connection, [kind], subject) == []
 
-    assert recorder.keys() == ["r3"]
-    assert await states(database, kind) == {"r1": "cancelled", "r2": "cancelled", "r3": "fired"}
+    assert recorder.keys() == ["first"]
+    assert await states(database, kind) == {"first": "fired", "r2": "cancelled"}
+
+
+class Locked(Exception):
+    sqlstate = "55P03"
+
+
+async def test_a_lock_is_no_failure(database: Database, kind: str) -> None:
+    """P11: what met somebody else's lock is tried again within a second, however often it does."""
+
+    async def meet(connection: AsyncConnection, due: Sequence[Due], now: datetime) -> Done:
+        raise Locked
+
+    fires = Firing(database)
+    fires.subscribe(kind, meet)
+    await put(database, Timer(kind=kind, subject=new_id(), key="a", due_at=AT))
+    for n in range(5):
+        assert await fires.fire(kind, AT + timedelta(seconds=n)) == 1
+
+    row = await database.log.fetchrow("SELECT state, attempts, next_at FROM timers WHERE kind = $1", kind)
+    assert row is not None
+    assert (row["state"], row["attempts"]) == ("pending", 0)
+    assert row["next_at"] < AT + timedelta(seconds=5)
 
 
 async def test_one_that_fails_holds_nobody_up(database: Database, recorder: Recorder, kind: str) -> None:
